@@ -1,4 +1,4 @@
-"""The contract of this room: what is sent, how a client answers.
+"""The contract of this room: what is sent, how a client answers, and why something is given up.
 
 A `Chunk` is a framed piece of an OTLP export request. The top level of every OTLP request is one repeated
 field, so chunks of one signal joined end to end are again one valid request: batching is joining.
@@ -7,9 +7,22 @@ field, so chunks of one signal joined end to end are again one valid request: ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
+from processor import __version__
+from processor.errors import PermanentError
 from processor.signals import Signal
+
+# OTLP (facts E5): a client must not send a larger request, counted before compression.
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+# OTLP (facts E6): a client must not read more of a response.
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+
+# The product's own token first, as OTLP asks of distributions (facts E9).
+USER_AGENT = f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
+# Lists the ids of the processes that a request came through, so that a loop is broken (S30).
+HOP_HEADER = "x-span-processor-hop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +45,57 @@ class Outcome:
     message: str = ""
 
 
+class LossReason(Enum):
+    """Why accepted items are not delivered: the closed list behind `span_processor.spans.lost{reason}`."""
+
+    REJECTED = ("rejected", "the downstream refused these items by partial_success")
+    INVALID = ("invalid", "the downstream found the request invalid")
+    UNAUTHENTICATED = ("unauthenticated", "the downstream did not accept the credentials")
+    FORBIDDEN = ("forbidden", "the credentials do not allow this export")
+    NOT_FOUND = ("not_found", "the downstream has nothing at this address")
+    REFUSED = ("refused", "the downstream refused for good, for another reason")
+    UNSUPPORTED = ("unsupported", "the downstream does not take this signal")
+    TOO_LARGE = ("too_large", "the downstream finds it too large, and it cannot be divided")
+    RESPONSE_TOO_LARGE = ("response_too_large", "the downstream's answer was over the limit of what may be read")
+    TOO_OLD = ("too_old", "it could not be delivered within QUEUE_MAX_AGE")
+    QUEUE_FULL = ("queue_full", "this downstream's share of memory was full while others had room")
+    SHUTDOWN = ("shutdown", "the processor stopped before it could be delivered")
+    FAULT = ("fault", "the exporter itself failed; a defect")
+
+    @property
+    def label(self) -> str:
+        """The attribute value in metrics and logs."""
+        return self.value[0]
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        return self.value[1]
+
+
+class Attempt(Enum):
+    """How one request to the downstream ended: the closed list behind `span_processor.export.attempts{outcome}`."""
+
+    SUCCESS = "success"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+
+
+class Refused(PermanentError):
+    """A refusal for good, with the `reason` to count it under. The text is for logs, and quotes no span data."""
+
+    def __init__(self, reason: LossReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Client(Protocol):
     """One downstream over one protocol. Errors: `TransientError`, `PermanentError` and its children."""
 
     async def send(self, signal: Signal, body: bytes) -> Outcome:
-        """Deliver one request of at most the configured timeout; exactly one attempt."""
+        """Deliver one request within the configured timeout; exactly one attempt."""
         ...
 
     async def close(self) -> None:

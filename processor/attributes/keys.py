@@ -1,0 +1,133 @@
+"""The carried keys: which attribute keys mean what, from the settings (S1, S2, the words of the contract).
+
+Each key of interest has a slot; a slot has one or more roles. Everything here is made once at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from processor.wire.interest import Interest
+
+USER_ID: Final = b"user.id"
+SESSION_ID: Final = b"session.id"
+DERIVED_KEY: Final = b"span_processor.derived"
+
+# Roles of a key.
+USER: Final = 0
+USER_FALLBACK: Final = 1
+SESSION: Final = 2
+SESSION_FALLBACK: Final = 3
+BAGGAGE: Final = 4
+BAGGAGE_HEADER: Final = 5
+APP_ROOT: Final = 6
+SPAN_TYPE: Final = 7
+PENDING_PARENT: Final = 8
+DERIVED: Final = 9
+
+# What the word `langfuse` in BAGGAGE_KEYS stands for (interface).
+LANGFUSE_KEYS: Final = (
+    "langfuse.trace.name", "langfuse.trace.tags", "langfuse.trace.metadata.*", "langfuse.version", "langfuse.environment",
+)  # fmt: skip
+
+_MARKERS: Final = {
+    "http.request.header.baggage": BAGGAGE_HEADER,
+    "langfuse.internal.is_app_root": APP_ROOT,
+    "langfuse.internal.as_root": APP_ROOT,
+    "logfire.span_type": SPAN_TYPE,
+    "logfire.pending_parent_id": PENDING_PARENT,
+    "span_processor.derived": DERIVED,
+}
+# An invalid value under one of these is cut from the span; under any other alias another backend may need it (S7).
+_CUT: Final = (USER_ID, SESSION_ID, b"langfuse.user.id", b"langfuse.session.id")
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """The key lists of the settings, as they are written there."""
+
+    user: tuple[str, ...]
+    user_fallback: tuple[str, ...]
+    session: tuple[str, ...]
+    session_fallback: tuple[str, ...]
+    baggage: tuple[str, ...] = ()
+
+
+class Role:
+    """One meaning of a key: `kind`, and its place in the ordered list of aliases."""
+
+    __slots__ = ("kind", "rank")
+
+    def __init__(self, kind: int, rank: int) -> None:
+        self.kind = kind
+        self.rank = rank
+
+
+class CarriedKeys:
+    """The keys of interest by slot.
+
+    `required`: the keys that must all be known before a context is complete; empty when only a root can complete one (a `*` key is carried, S14).
+    `cut`: keys under which an invalid value is cut (S7).
+    """
+
+    def __init__(self, settings: KeySettings) -> None:
+        baggage = expand_baggage(settings.baggage)
+        exact = [key for key in baggage if not key.endswith("*")]
+        self.baggage: frozenset[bytes] = frozenset(key.encode() for key in exact)
+        self.baggage_prefixes: tuple[bytes, ...] = tuple(key[:-1].encode() for key in baggage if key.endswith("*"))
+        self.cut: frozenset[bytes] = self.baggage | frozenset(_CUT)
+        self.required: frozenset[bytes] = self.baggage | {USER_ID, SESSION_ID}
+        if self.baggage_prefixes:
+            self.required = frozenset()
+        self.roles: list[list[Role]] = []
+        slots: dict[bytes, int] = {}
+        for kind, names in (
+            (USER, settings.user),
+            (USER_FALLBACK, settings.user_fallback),
+            (SESSION, settings.session),
+            (SESSION_FALLBACK, settings.session_fallback),
+            (BAGGAGE, exact),
+        ):
+            self._add(slots, kind, names)
+        for name, kind in _MARKERS.items():
+            self._add(slots, kind, [name])
+        self._add_canonical(slots)
+        prefixes = []
+        for prefix in self.baggage_prefixes:
+            self.roles.append([Role(BAGGAGE, 0)])
+            prefixes.append((prefix, len(self.roles) - 1))
+        self.interest = Interest(slots, prefixes)
+
+    def is_baggage(self, key: bytes) -> bool:
+        """Whether the key is on the allow-list, exactly or by prefix."""
+        return key in self.baggage or any(
+            key.startswith(prefix) and len(key) > len(prefix) for prefix in self.baggage_prefixes
+        )
+
+    def _add(self, slots: dict[bytes, int], kind: int, names: Iterable[str]) -> None:
+        for rank, name in enumerate(names):
+            key = name.encode()
+            if key not in slots:
+                self.roles.append([])
+                slots[key] = len(self.roles) - 1
+            roles = self.roles[slots[key]]
+            if kind != BAGGAGE or key not in (USER_ID, SESSION_ID):
+                roles.append(Role(kind, rank))
+
+    def _add_canonical(self, slots: dict[bytes, int]) -> None:
+        """The canonical keys are written, so they are read too, last in order, where the settings leave them out."""
+        for key, kind in ((USER_ID, USER), (SESSION_ID, SESSION)):
+            roles = self.roles[slots[key]] if key in slots else []
+            if not any(role.kind == kind for role in roles):
+                self._add(slots, kind, [key.decode()])
+                self.roles[slots[key]][-1].rank = 1000
+
+
+def expand_baggage(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The allow-list with the word `langfuse` replaced by the keys it stands for, each once."""
+    expanded: list[str] = []
+    for name in names:
+        expanded += LANGFUSE_KEYS if name == "langfuse" else (name,)
+    return tuple(dict.fromkeys(expanded))

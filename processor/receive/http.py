@@ -1,0 +1,307 @@
+"""The OTLP/HTTP listener: uvicorn's HTTP protocol, a bare ASGI application, no framework.
+
+uvicorn's `Server` is left out: it installs signal handlers, exits the process where it cannot bind, and wakes
+ten times a second. Its protocol class is used as that server uses it. What a request goes through: path and
+method, media type (`_CODECS`), body (`upload.py`), receiver, answer (`answers.py`). It must not know spans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
+from processor.receive import answers
+from processor.receive.admission import HOP_HEADER, Admission, Hold
+from processor.receive.connection import Connection
+from processor.receive.receive import Answer, Receiver, Request
+from processor.receive.upload import Disconnected, Receive, Upload
+from processor.signals import Signal
+from processor.units import split_endpoint
+from processor.wire import otlp_json
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+# Longer than the 60 s between two exports of metrics, so that SDKs find their connection still open.
+_KEEP_ALIVE_S: Final = 90
+# So much of a body that is refused unread is read and forgotten to keep the connection; of a larger one the
+# connection is closed.
+_DISCARD_BYTES: Final = 1 << 20
+# 64 KiB of JSON take 5 ms; more is read in a thread, where the event loop gets its turns.
+_TRANSCODE_INLINE_BYTES: Final = 64 * 1024
+# Reading JSON costs 7.5 times the text (objects of ten attributes); protobuf costs nothing beyond its bytes.
+_JSON_COST: Final = 8
+
+_SIGNALS: Final[dict[str, Signal]] = {f"/{signal.http_path}": signal for signal in Signal}
+_CLOSE: Final = (b"connection", b"close")
+# What a request is read by.
+_NEEDED: Final = frozenset(
+    (b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"upgrade")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One of OTLP/HTTP's two encodings: how its answers are written, and its name to the receiver."""
+
+    media_type: bytes
+    transport: str
+    partial: Callable[[Signal, Answer], bytes]
+    status: Callable[[answers.Refusal], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP response, before it is known whether the connection lives on."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+_JSON: Final = Codec(b"application/json", "http/json", answers.encode_partial_json, answers.encode_status_json)
+_PROTOBUF: Final = Codec(b"application/x-protobuf", "http/protobuf", answers.encode_partial, answers.encode_status)
+_CODECS: Final[dict[bytes, Codec]] = {codec.media_type: codec for codec in (_PROTOBUF, _JSON)}
+
+
+def _reply(status: int, media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> Reply:
+    length = (b"content-length", str(len(body)).encode())
+    return Reply(status, [(b"content-type", media_type), length, *headers], body)
+
+
+_NOT_FOUND: Final = _reply(404, b"text/plain", b"send OTLP to /v1/traces, /v1/metrics or /v1/logs\n")
+_NOT_POST: Final = _reply(405, b"text/plain", b"OTLP is sent with POST\n", (b"allow", b"POST"))
+_NOT_OTLP: Final = _reply(
+    415, b"text/plain", b"the content-type must be application/x-protobuf or application/json\n"
+)  # fmt: skip
+
+
+class HttpListener:
+    """Listens for OTLP/HTTP of all signals, protobuf and JSON, on any path that ends in OTLP's.
+
+    `max_request_bytes` holds for the declared length, for what is read and for what it decompresses to.
+    `headers`: lower-case names of those that the receiver wants in `Request.headers`, besides the hop header.
+    `read_timeout_s`: from a request's first byte (or from connecting) to its last.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        receiver: Receiver,
+        admission: Admission,
+        max_request_bytes: int,
+        headers: Iterable[str] = (),
+        read_timeout_s: float = 30.0,
+    ) -> None:
+        self._endpoint = endpoint
+        self._receiver = receiver
+        self._admission = admission
+        self._max_request_bytes = max_request_bytes
+        self._read_timeout_s = read_timeout_s
+        self._wanted = frozenset(name.encode() for name in headers) | {HOP_HEADER.encode()}
+        self._known = self._wanted | _NEEDED
+        self._faults = answers.FaultLog()
+        self._state = ServerState()
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._port = split_endpoint(endpoint)[1]
+
+    @property
+    def address(self) -> str:
+        """The host:port it listens on."""
+        return f"{self._endpoint.rpartition(':')[0]}:{self._port}"
+
+    async def start(self) -> None:
+        """Bind and serve. Raises `OSError` when the address cannot be bound."""
+        loop = asyncio.get_running_loop()
+        config = _configure(self._serve)
+        listening = _bind(self._endpoint)
+        self._port = listening.getsockname()[1]
+
+        def connect() -> Connection:
+            return Connection(HttpToolsProtocol(config, self._state, {}, loop), self._connections, loop)
+
+        self._server = await loop.create_server(connect, sock=listening)
+        self._tick()
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new requests at once, let those in flight finish for at most `grace_s` seconds.
+
+        What is not finished then is answered 503: the sender keeps it.
+        """
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            _, late = await asyncio.wait(set(self._state.tasks), timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self._state.connections):
+            connection.transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        """Once a second: the Date header of the next second's answers, and senders that take too long."""
+        loop = asyncio.get_running_loop()
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        overdue = loop.time() - self._read_timeout_s
+        for connection in list(self._connections):
+            if connection.owing_since is not None and connection.owing_since < overdue and connection.cut():
+                self._admission.refused["slow"] += 1
+        self._timer = loop.call_later(min(1.0, self._read_timeout_s / 2), self._tick)
+
+    async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI application. No exception leaves it: uvicorn would answer 500, and the sender drops its spans."""
+        headers = self._read_headers(scope["headers"])
+        upload = Upload(headers, receive)
+        path = scope["path"]
+        signal = _SIGNALS.get(path[path.rfind("/v1/") :])
+        codec = _codec_of(headers)
+        try:
+            if signal is None:
+                reply = _NOT_FOUND
+            elif scope["method"] != "POST":
+                reply = _NOT_POST
+            elif codec is None:
+                reply = _NOT_OTLP
+            else:
+                reply = await self._exchange(signal, codec, headers, upload)
+            await self._answer(send, upload, reply)
+        except Disconnected:
+            return
+
+    async def _exchange(self, signal: Signal, codec: Codec, headers: Mapping[bytes, bytes], upload: Upload) -> Reply:
+        """One OTLP request and its answer."""
+        try:
+            answer = await self._take(signal, codec, headers, upload)
+            return _reply(200, codec.media_type, codec.partial(signal, answer))
+        except (SenderError, ComeBackLater) as error:
+            return _refuse(codec, answers.refusal_of(error))
+        except Disconnected:
+            raise
+        except asyncio.CancelledError:  # only `stop` cancels, when its grace is over
+            upload.give_up()
+            return _refuse(codec, answers.STOPPING)
+        except Exception as error:
+            self._admission.refused["internal"] += 1
+            self._faults.report(error, codec.transport)
+            return _refuse(codec, answers.FAULT)
+
+    async def _take(self, signal: Signal, codec: Codec, headers: Mapping[bytes, bytes], upload: Upload) -> Answer:
+        passed_on = self._select(headers)
+        if passed_on:
+            self._admission.check_hop(passed_on)
+        hold = Hold(self._admission, 0)
+        try:
+            body = await self._read_body(signal, codec, upload, hold)
+            return await self._receiver.take(Request(signal, body, codec.transport, passed_on))
+        finally:
+            hold.release()
+
+    async def _read_body(self, signal: Signal, codec: Codec, upload: Upload, hold: Hold) -> bytes:
+        """The request as protobuf. What is wrong with the body itself is counted here: the receiver never sees it."""
+        try:
+            body = await upload.read(self._max_request_bytes, hold)
+            if codec is _JSON:
+                body = await _transcode(signal, body, hold)
+        except MalformedRequest:
+            self._admission.refused["malformed"] += 1
+            raise
+        except RequestTooLarge:
+            self._admission.refused["too_large"] += 1
+            raise
+        return body
+
+    async def _answer(self, send: Send, upload: Upload, reply: Reply) -> None:
+        """Send the reply; where the body was not read whole, see to it that the sender gets to read it, too.
+
+        Closing with bytes unread resets the connection, and the reset may overtake the answer. So a small rest
+        is read first and the connection kept; behind a large one it is closed, after what still comes was read.
+        """
+        if not upload.is_complete and (upload.declared_bytes or _DISCARD_BYTES) < _DISCARD_BYTES:
+            await upload.discard(_DISCARD_BYTES)
+        is_last = not upload.is_complete
+        headers = [*reply.headers, _CLOSE] if is_last else reply.headers
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": is_last})
+        if is_last:
+            await upload.discard(self._max_request_bytes)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _read_headers(self, headers: Headers) -> dict[bytes, bytes]:
+        """The headers that matter; of a name that comes twice, the values joined (RFC 9110, 5.3)."""
+        known = self._known
+        found: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in known:
+                found[name] = found[name] + b"," + value if name in found else value
+        return found
+
+    def _select(self, headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
+        return {name.decode(): headers[name].decode("latin-1") for name in self._wanted if name in headers}
+
+
+def _codec_of(headers: Mapping[bytes, bytes]) -> Codec | None:
+    """The codec of a media type, whatever its case and parameters (R3)."""
+    media_type = headers.get(b"content-type", b"")
+    return _CODECS.get(media_type) or _CODECS.get(media_type.partition(b";")[0].strip().lower())
+
+
+def _refuse(codec: Codec, refusal: answers.Refusal) -> Reply:
+    """A google.rpc.Status in the request's own encoding (R11, R25), with Retry-After where it is to come back."""
+    body = codec.status(refusal)
+    if refusal.retry_after_s is None:
+        return _reply(refusal.http_status, codec.media_type, body)
+    return _reply(refusal.http_status, codec.media_type, body, (b"retry-after", str(refusal.retry_after_s).encode()))
+
+
+async def _transcode(signal: Signal, text: bytes, hold: Hold) -> bytes:
+    """JSON to protobuf, in memory that is covered."""
+    hold.cover(len(text) * _JSON_COST)
+    if len(text) <= _TRANSCODE_INLINE_BYTES:
+        return otlp_json.encode(signal, text)
+    return await asyncio.to_thread(otlp_json.encode, signal, text)
+
+
+def _configure(app: Any) -> uvicorn.Config:
+    """uvicorn without anything that is not HTTP; its warnings, one for each bad request, stay out of the log."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
+    config.load()
+    return config
+
+
+def _bind(endpoint: str) -> socket.socket:
+    """A listening socket; `[::]` takes IPv4 as well, as grpcio's does."""
+    host, port = split_endpoint(endpoint)
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=1024)
+    dualstack = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=dualstack)

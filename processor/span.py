@@ -1,0 +1,139 @@
+"""What travels through the rooms: a span, where it came from, what it says, what is in force for it.
+
+`wire/` makes spans and groups, `attributes/` what a span says for itself (`Own`), `trace/` what is in force
+(`Context`); all of them are plain data. A `Span` holds its own bytes unparsed, so what we do not understand leaves
+as it came.
+"""
+
+from __future__ import annotations
+
+from mypy_extensions import mypyc_attr
+
+PLACEHOLDER = 0  # named as a parent, not received
+RECEIVED = 1
+DECIDED = 2  # its context is final
+EMITTED = 4  # has left
+
+
+class Hit:
+    """One attribute of interest, as it stands in its span: `slot` of the interest table, key, encoded AnyValue."""
+
+    __slots__ = ("key", "slot", "value")
+
+    def __init__(self, slot: int, key: bytes, value: bytes) -> None:
+        self.slot = slot
+        self.key = key
+        self.value = value
+
+
+@mypyc_attr(acyclic=True)
+class Value:
+    """One carried value: written as `encoded` (a whole attributes field of a Span), compared by `identity`.
+
+    `is_weak`: from a fallback key (S1).
+    """
+
+    __slots__ = ("encoded", "identity", "is_weak", "key")
+
+    def __init__(self, key: bytes, identity: bytes, encoded: bytes, is_weak: bool) -> None:
+        self.key = key
+        self.identity = identity
+        self.encoded = encoded
+        self.is_weak = is_weak
+
+
+@mypyc_attr(acyclic=True)
+class Context:
+    """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
+
+    `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
+    (S14). `has_weak`: some value is from a fallback key. `lacks_user`, `lacks_session`: 1 or 0. `derived`: the keys that S12 filled
+    in; such a context is written, never inherited.
+    """
+
+    __slots__ = ("derived", "has_weak", "is_complete", "lacks_session", "lacks_user", "suffix", "values")
+
+    def __init__(self, values: dict[bytes, Value], is_complete: bool) -> None:
+        self.values = values
+        self.is_complete = is_complete
+        self.suffix = b"".join([value.encoded for value in values.values()])
+        self.has_weak = any([value.is_weak for value in values.values()])
+        self.lacks_user = 0 if b"user.id" in values else 1
+        self.lacks_session = 0 if b"session.id" in values else 1
+        self.derived: list[bytes] = []
+
+
+@mypyc_attr(acyclic=True)
+class Own:
+    """What a span says itself, after aliasing and validation.
+
+    `context`: its own values. `present`: carried keys that it has already and that are never overwritten (S11).
+    `hollow`: carried keys that it has with an empty value, or computed by an earlier processor: cut when they are
+    written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
+    (counts in a request of its exporter). `pending_parent`: of a pending span (S5), the id of the real span's parent, b"" for a
+    root; None for any other span. Shared by spans that say the same.
+    """
+
+    __slots__ = ("context", "derived", "hollow", "is_app_root", "pending_parent", "present")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.present: set[bytes] = set()
+        self.hollow: set[bytes] = set()
+        self.derived: list[bytes] = []
+        self.is_app_root = False
+        self.pending_parent: bytes | None = None
+
+
+class Group:
+    """The resource and scope of spans, as bytes: everything of the request around them.
+
+    `extra`: top-level fields of the request other than resource_spans; `resource`: fields of ResourceSpans other
+    than scope_spans (resource, schema_url, unknown ones); `scope`: fields of ScopeSpans other than spans. Repeated
+    submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest;
+    `defaults`: what they come to (S3), None until read.
+    """
+
+    __slots__ = ("defaults", "extra", "hits", "resource", "scope")
+
+    def __init__(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit]) -> None:
+        self.extra = extra
+        self.resource = resource
+        self.scope = scope
+        self.hits = hits
+        self.defaults: Context | None = None
+
+
+@mypyc_attr(acyclic=True)
+class Span:
+    """One received span: its bytes, its place, and what of it matters to us.
+
+    `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags say that
+    the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where the parent is. `hits` is
+    None where no attribute is of interest, the usual case.
+
+    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait. The tree fields
+    belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the tick at which it is given up),
+    `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer cuts the links by
+    hand when it forgets a trace, so no cycle collector needs to visit spans.
+    """
+
+    __slots__ = (
+        "context", "due", "first_child", "group", "has_remote_parent", "hits", "is_entry",
+        "next_sibling", "own", "parent_id", "raw", "span_id", "state",
+    )  # fmt: skip
+
+    def __init__(self, raw: bytes, span_id: bytes, parent_id: bytes, group: Group, context: Context) -> None:
+        self.raw = raw
+        self.span_id = span_id
+        self.parent_id = parent_id
+        self.group = group
+        self.has_remote_parent = False
+        self.is_entry = False
+        self.hits: list[Hit] | None = None
+        self.own: Own | None = None
+        self.context = context
+        self.state = RECEIVED
+        self.due = 0
+        self.first_child: Span | None = None
+        self.next_sibling: Span | None = None

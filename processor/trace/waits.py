@@ -1,0 +1,66 @@
+"""Which traces are to be looked at when: ticks, not timers.
+
+Time is cut into ticks; a tick has a set of traces, a trace is in at most one. Adding and removing are O(1), and nothing ever looks at a
+trace before its tick. A deadline is rounded down to its tick, so a span waits at most as long as it may, and at
+most one tick less.
+"""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from processor.trace.trace import Trace
+
+
+class Waits:
+    """Traces by tick. `tick_s` is the length of a tick in seconds."""
+
+    __slots__ = ("by_tick", "tick_s")
+
+    def __init__(self, tick_s: float) -> None:
+        self.tick_s = tick_s
+        self.by_tick: dict[int, dict[Trace, None]] = {}
+
+    def tick(self, at_s: float) -> i64:
+        """The tick of a time; never 0, which says "none"."""
+        return int(at_s / self.tick_s) + 1
+
+    def ensure(self, trace: Trace, tick: i64) -> None:
+        """Look at the trace at `tick` or earlier."""
+        if trace.wake and trace.wake <= tick:
+            return
+        self.remove(trace)
+        trace.wake = tick
+        traces = self.by_tick.get(tick)
+        if traces is None:
+            self.by_tick[tick] = {trace: None}
+        else:
+            traces[trace] = None
+
+    def remove(self, trace: Trace) -> None:
+        """Do not look at the trace any more."""
+        if not trace.wake:
+            return
+        traces = self.by_tick.get(trace.wake)
+        if traces is not None:
+            traces.pop(trace, None)
+            if not traces:
+                del self.by_tick[trace.wake]
+        trace.wake = 0
+
+    def take_due(self, now_s: float) -> list[Trace]:
+        """The traces whose tick has come, earliest first; they are no longer waiting."""
+        now = self.tick(now_s)
+        due = sorted([tick for tick in self.by_tick if tick <= now])
+        taken: list[Trace] = []
+        for tick in due:
+            for trace in self.by_tick.pop(tick):
+                trace.wake = 0
+                taken.append(trace)
+        return taken
+
+    def first(self) -> Trace | None:
+        """The trace that would be looked at next."""
+        if not self.by_tick:
+            return None
+        return next(iter(self.by_tick[min(self.by_tick)]))

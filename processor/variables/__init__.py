@@ -1,0 +1,1 @@
+"""Managed variables: which label a configuration gives a span."""
