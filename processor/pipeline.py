@@ -34,7 +34,9 @@ STEP: Final = 2000
 class Pipeline:
     """The state between requests: carried keys, trees, counters. Counters only grow; `accepted` includes what is held."""
 
-    def __init__(self, keys: CarriedKeys, tree: TreeSettings, max_length: int, chunk_spans: int, chunk_bytes: int) -> None:
+    def __init__(
+        self, keys: CarriedKeys, tree: TreeSettings, max_length: int, chunk_spans: int, chunk_bytes: int
+    ) -> None:
         self.keys = keys
         self.contexts = Contexts(keys.required)
         self.reader = Reader(keys, self.contexts, max_length)
@@ -52,6 +54,26 @@ class Pipeline:
     def held(self) -> int:
         """Spans accepted and not yet in a chunk."""
         return self.accepted - self.emitted
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has something to do."""
+        return self.buffer.has_work
+
+    @property
+    def cost(self) -> int:
+        """Estimated bytes of everything that the trees hold and remember (S17)."""
+        return self.buffer.memory.cost
+
+    def count_malformed(self, rejected: dict[str, int]) -> None:
+        """Count what was rejected, by reason."""
+        for reason, count in rejected.items():
+            self.malformed[reason] = self.malformed.get(reason, 0) + count
+
+    def make_room(self, wanted_cost: int, may_release: bool) -> None:
+        """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones (S17)."""
+        self.buffer.make_room(wanted_cost, may_release)
+        self._write()
 
     def scan(self, body: bytes) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""

@@ -183,7 +183,7 @@ def load() -> Settings:
     secrets, unreadable = _read_secret_files(os.environ)
     problems += unreadable
     try:
-        settings = Settings(**secrets)
+        settings = Settings.model_validate(secrets)
     except ValidationError as error:
         problems += [_explain(detail) for detail in error.errors()]
         raise SettingsError(problems) from None

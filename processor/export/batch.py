@@ -32,7 +32,7 @@ class Limits:
     max_age_s: float | None = 300.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
     """One request's worth. Belongs to the queue, or to the slot that sends it.
 

@@ -48,7 +48,7 @@ class Circuit:
         self._random = random
         self._round = 0
         self._failures = 0
-        self._not_before = 0.0
+        self._not_before = float("-inf")
         self._is_probing = False
 
     @property
@@ -61,12 +61,13 @@ class Circuit:
         """Whether a single request is out to find out."""
         return self._is_probing
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until a request may start, on time's account alone; 0 when one may."""
-        return max(self._not_before - now, 0.0)
+    @property
+    def not_before(self) -> float:
+        """The earliest time at which a request may start, if nothing probes."""
+        return self._not_before
 
     def begin(self) -> int:
-        """Note that a request starts; returns its ticket. Only when `wait_s` is 0 and nothing probes."""
+        """Note that a request starts; returns its ticket. Only from `not_before` on, and when nothing probes."""
         self._is_probing = not self.is_ready
         return self._round
 

@@ -171,6 +171,23 @@ class Buffer:
             self.release(trace, reason)
         return True
 
+    def make_room(self, wanted_cost: i64, may_release: bool) -> None:
+        """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and so on (S17)."""
+        memory = self.memory
+        memory.forget_for_room(wanted_cost)
+        while may_release and memory.cost > wanted_cost:
+            trace = self.waits.first()
+            if trace is None:
+                return
+            self.waits.remove(trace)
+            self.release(trace, BY_MEMORY)
+            memory.forget_for_room(wanted_cost)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has something to do."""
+        return len(self._below) > 0
+
     def take(self) -> list[Released]:
         """What is to leave now, in order. The taker lets go of the spans' bytes (`forget_bytes`)."""
         releases = self.releases

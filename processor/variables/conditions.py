@@ -1,8 +1,8 @@
 """Whether a condition of an override holds for a span's attributes, as each SDK compares.
 
-Python compares with `==` (`True == 1 == 1.0`, `"1" != 1`, a list never equals a tuple); JavaScript with `===` (numbers of one
-kind, booleans apart, arrays and objects never equal). An attribute that is there with None counts as present. Pure
-functions; must not know rollouts.
+Python compares with `==` (`True == 1 == 1.0`, `"1" != 1`, a list never equals a tuple); JavaScript with `===` (numbers
+of one kind, booleans apart, arrays and objects never equal). An attribute that is there with None counts as present.
+Pure functions; must not know rollouts.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """A variables configuration: the JSON that Logfire's SDK writes, read by the SDK's own rules.
 
-One invalid variable makes the whole configuration invalid; unknown fields are ignored; numbers may be written as texts. A
-broken regular expression, a circle of references and a weight of NaN are all valid here and fail where they are
-evaluated. The models are the SDK's data model (facts: pydantic, its lax mode); what they mean is `selection.py`'s.
+One invalid variable makes the whole configuration invalid; unknown fields are ignored; numbers may be written as
+texts. A broken regular expression, a circle of references and a weight of NaN are all valid here and fail where they
+are evaluated. The models are the SDK's data model (facts: pydantic, its lax mode); what they mean is `selection.py`'s.
 
-A JSON text is read and checked variable by variable: no single call of the parser or of pydantic keeps other threads
-waiting for longer than one variable takes (measured for 1,000 variables with 20 overrides each: `README` of the room's
-tests has the figures).
+A text is read and checked variable by variable: in a worker thread, no single call of the parser or of pydantic keeps
+the event loop waiting for longer than one variable takes. MEASURED
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ class VariablesConfig(BaseModel):
     def _check_names(self) -> VariablesConfig:
         for key, variable in self.variables.items():
             if variable.name != key:
-                raise ValueError(f"the variable under {clip(key)} is named {clip(variable.name)}; they must be the same")
+                raise ValueError(f"the variable under {clip(key)} is named {clip(variable.name)}; make them the same")
         return self
 
 
@@ -233,7 +232,7 @@ def _check_variable(
         return
     variables[key] = variable
     if not is_remote:
-        problems += [f"variables.{clip(key)}.{field}: must be a list, not a text" for field in _texts_for_lists(variable)]
+        problems += [f"variables.{clip(key)}.{at}: must be a list, not a text" for at in _texts_for_lists(variable)]
 
 
 def _texts_for_lists(variable: VariableConfig) -> list[str]:

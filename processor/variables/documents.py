@@ -1,7 +1,8 @@
 """A JSON or YAML text to plain data, within bounds: size, depth, and what YAML's references may grow to.
 
-Both end in what JSON can say. JSON's two outer levels are walked here and each variable parsed by one call, because such a
-call does not let other threads run: 16 MiB at once would hold the event loop up. Must not know what the data means.
+Both end in what JSON can say. JSON's two outer levels are walked here and each variable parsed by one call, because
+such a call does not let other threads run: 16 MiB at once would hold the event loop up. Must not know what the data
+means.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _parse_yaml(text: str) -> object:
-    import yaml  # imported on use; only YAML files need it
+    import yaml  # type: ignore[import-untyped, unused-ignore]  # ships no types; imported on use: only YAML needs it
 
     loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -139,11 +140,13 @@ def _count_nodes(node: Any, known: dict[int, int]) -> int:
     size = 1
     if not isinstance(node.value, str):
         for item in node.value:
-            size += sum(_count_nodes(part, known) for part in item) if isinstance(item, tuple) else _count_nodes(item, known)
+            size += sum(_count_nodes(part, known) for part in (item if isinstance(item, tuple) else (item,)))
     if size > _MAX_NODES:
         raise DocumentError(f"its references write out to more than {_MAX_NODES} values")
     known[id(node)] = size
     return size
 
 
-_JSON_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge"))
+_JSON_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+)

@@ -26,15 +26,21 @@ _RIGHT: Mapping[str, str] = {
     "union_tag_not_found": "its kind is missing; kinds are {kinds}",
     "union_tag_invalid": "its kind is none of {kinds}",
 }
-_SHOWN = frozenset(("string_pattern_mismatch", "int_parsing", "int_from_float", "float_parsing", "string_type", "float_type"))
+_SHOWN = frozenset(
+    ("string_pattern_mismatch", "int_parsing", "int_from_float", "float_parsing", "string_type", "float_type")
+)
 _MODELS = frozenset(("LabeledValue", "LabelRef"))
 
 
 def clip(value: object) -> str:
     """A value as a message may show it: its beginning, control characters escaped."""
-    text = value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else f"a {type(value).__name__}"
+    text = value if isinstance(value, str) else _name_plain(value)
     shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
     return shown if shown.isprintable() and shown else repr(shown)
+
+
+def _name_plain(value: object) -> str:
+    return f"{value}" if isinstance(value, int | float | None) else f"a {type(value).__name__}"
 
 
 def explain_all(prefix: str, error: ValidationError) -> list[str]:

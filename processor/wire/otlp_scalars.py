@@ -92,9 +92,9 @@ def encode_string(value: object) -> bytes:
 def encode_bytes(value: object) -> bytes:
     """Base64 of either alphabet, padded or not."""
     if isinstance(value, str):
-        digits = value.removesuffix("=").removesuffix("=").translate(_URL_SAFE)
+        padding = "" if value.endswith("=") else "=" * (-len(value) % 4)
         try:
-            return encode_sized(binascii.a2b_base64(digits + "=" * (-len(digits) % 4), strict_mode=True))
+            return encode_sized(binascii.a2b_base64(value.translate(_URL_SAFE) + padding, strict_mode=True))
         except ValueError:
             pass
     raise Unreadable("must be a string in base64")

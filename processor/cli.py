@@ -1,0 +1,123 @@
+"""The command line: which command, its exit code (0 fine, 1 failed while running, 2 bad configuration).
+
+Must not know anything below `service.py`; commands import what they need when they run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from processor import __version__
+from processor.settings import (
+    Settings, SettingsError, load, origin, secret_fields, show_field, variable,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from processor.service import Service
+
+OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.command(parsed))
+    except SettingsError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="span-processor", description="An OpenTelemetry sidecar that says, on every span, whose it is."
+    )
+    parser.add_argument("--version", action="version", version=version_line())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="receive, process and re-export until SIGTERM or SIGINT")
+    run.add_argument("--demo", action="store_true", help="also send the demo's traces to it, once it is ready")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check", help="read every setting, say all problems at once, resolve the downstream")
+    check.set_defaults(command=_check)
+    show = commands.add_parser("print-config", help="the settings in force and where each came from")
+    show.add_argument("--format", choices=("table", "json", "env"), default="table")
+    show.set_defaults(command=_print_config)
+    demo = commands.add_parser("demo", help="send real traces of an LLM application to a running processor")
+    demo.add_argument("--endpoint", default="http://127.0.0.1:4317", help="OTLP/gRPC [%(default)s]")
+    demo.add_argument("--traces", type=int, default=4, help="how many traces [%(default)s]")
+    demo.add_argument("--rate", type=float, default=2.0, help="traces a second [%(default)s]")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def version_line() -> str:
+    """Name, version, and whether the hot path is compiled."""
+    import processor.pipeline
+
+    form = "interpreted" if str(processor.pipeline.__file__).endswith(".py") else "compiled"
+    return f"span-processor {__version__} ({form})"
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from processor.logs import set_up_logging
+    from processor.service import run_service
+
+    settings = load()
+    set_up_logging(settings.log_level, settings.log_format)
+    return run_service(settings, _send_demo if parsed.demo else None)
+
+
+async def _send_demo(service: Service) -> None:
+    """Send the demo's traces from a process of its own, as an application would."""
+    address = service.listeners[variable("receiver_grpc_endpoint")].address
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "processor", "demo", "--endpoint", f"http://{address}", stdout=asyncio.subprocess.DEVNULL
+    )
+    await process.wait()
+
+
+def _check(_parsed: argparse.Namespace) -> int:
+    from processor.service import check_settings
+
+    for line in check_settings(load()):
+        print(line)
+    return OK
+
+
+def _print_config(parsed: argparse.Namespace) -> int:
+    settings = load()
+    rows = [(variable(name), _shown(settings, name), origin(name, os.environ)) for name in Settings.model_fields]
+    if parsed.format == "json":
+        print(json.dumps({name: {"value": value, "origin": source} for name, value, source in rows}, indent=2))
+        return OK
+    for name, value, source in rows:
+        print(f"{name}={value}" if parsed.format == "env" else f"{name:<46} {value:<32} {source}")
+    return OK
+
+
+def _shown(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if name in secret_fields() and value is not None:
+        return "****"
+    return show_field(name, value)
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from processor.demo import run_demo
+
+    try:
+        count = run_demo(parsed.endpoint, parsed.traces, parsed.rate)
+    except Exception as error:  # whatever the exporter says, the user gets one line
+        print(f"demo: cannot send to {parsed.endpoint}: {error}; is a processor listening there?", file=sys.stderr)
+        return FAILED
+    print(f"sent {count} spans to {parsed.endpoint}")
+    return OK

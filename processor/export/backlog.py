@@ -1,0 +1,137 @@
+"""What one downstream has still to get: chunks in their lines, batches to be sent again, and how each leaves.
+
+Every way out is one call here that moves the ledger in the same step and says what is worth a log line. Time is a
+parameter, and nothing waits. Must not know slots, the circuit or the client.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from processor.export.batch import Batch, Limits, Lines, Split, halve
+from processor.export.export import Chunk, LossReason, Outcome
+from processor.export.ledger import Ledger
+from processor.export.notices import Notices
+from processor.signals import Signal
+
+# A backend may say "too large" and mean a quota. After so many single items under 64 KiB, which no backend finds too
+# large, were refused in a row with no success between, small batches are lost whole rather than taken apart.
+_VAIN_SPLITS = 8
+_SMALL_BYTES = 64 * 1024
+
+
+class Backlog:
+    """Chunks and batches that wait. Belongs to the queue. `on_settled` is called after items have left."""
+
+    def __init__(self, limits: Limits, split: Split, on_settled: Callable[[], None]) -> None:
+        self.ledger = Ledger()
+        self.notices = Notices()
+        self._max_age_s = limits.max_age_s
+        self._split = split
+        self._on_settled = on_settled
+        self._lines = Lines(limits)
+        self._retries: deque[Batch] = deque()
+        self._vain_splits = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._retries) or bool(self._lines)
+
+    def add(self, chunk: Chunk, now: float) -> None:
+        """A chunk joins its line; its items are accepted."""
+        self.ledger.accept(chunk)
+        self._lines.add(chunk, now)
+
+    def refuse(self, chunk: Chunk, now: float) -> None:
+        """A chunk that comes after the end: accepted, for it was acknowledged, and lost in the same step."""
+        self.ledger.accept(chunk)
+        self._lose_chunks([chunk], LossReason.SHUTDOWN, now)
+
+    def ripens_at(self) -> float:
+        """When the next batch may leave; only when something waits. A batch to be sent again gathers no more."""
+        at = None if self._retries else self._lines.ripens_at()
+        return float("-inf") if at is None else at
+
+    def expires_at(self) -> float:
+        """When the oldest part will be too old."""
+        if self._max_age_s is None:
+            return float("inf")
+        oldest = min((batch.since for batch in self._retries), default=float("inf"))
+        waiting = self._lines.oldest()
+        return min(oldest, oldest if waiting is None else waiting) + self._max_age_s
+
+    def take(self, is_probe: bool) -> Batch:
+        """The next batch; only when something waits.
+
+        Batches to be sent again go first. But a probe that failed twice lets fresh chunks probe in its stead, so that
+        one bad batch, say one on which the downstream times out, cannot keep all others back.
+        """
+        if not self._retries:
+            return self._lines.take()
+        is_stubborn = is_probe and self._retries[0].attempts > 1
+        return self._lines.take() if is_stubborn and self._lines else self._retries.popleft()
+
+    def put_back(self, batch: Batch) -> None:
+        """A batch that was taken waits again, behind the others that failed."""
+        self._retries.append(batch)
+
+    def export(self, batch: Batch, outcome: Outcome, now: float) -> None:
+        """Delivered, but for what the downstream rejected (facts E3).
+
+        Of a relayed request of metrics or logs OTLP rejects data points, which are not the items counted here.
+        """
+        self._vain_splits = 0
+        self.ledger.export(batch, outcome.rejected if batch.signal is Signal.TRACES else 0)
+        if outcome.rejected or outcome.message:
+            self.notices.partial_success(now, batch.signal, outcome.rejected, outcome.message)
+        self._on_settled()
+
+    def lose(self, batch: Batch, reason: LossReason, now: float, detail: str = "") -> None:
+        """A batch is given up."""
+        self.ledger.lose(batch, reason)
+        self.notices.lost(now, reason, batch.items, detail)
+        self._on_settled()
+
+    def divide(self, batch: Batch, now: float, detail: str) -> None:
+        """Two halves wait, before anything else (S27); what cannot be divided is lost."""
+        is_small = len(batch.body) < _SMALL_BYTES
+        halves = None if is_small and self._vain_splits >= _VAIN_SPLITS else self._halve(batch, now)
+        if halves is None:
+            self._vain_splits += is_small
+            self.lose(batch, LossReason.TOO_LARGE, now, detail)
+        else:
+            self.ledger.divide(batch, halves)
+            self._retries.extendleft(reversed(halves))
+
+    def expire(self, now: float) -> None:
+        """Give up what is too old (QUEUE_MAX_AGE)."""
+        if self.expires_at() > now or self._max_age_s is None:
+            return
+        than = now - self._max_age_s
+        self._lose_retries(lambda batch: batch.since <= than, LossReason.TOO_OLD, now)
+        self._lose_chunks(self._lines.take_older(than), LossReason.TOO_OLD, now)
+
+    def drop(self, signal: Signal, reason: LossReason, now: float) -> None:
+        """Give up everything of a signal."""
+        self._lose_retries(lambda batch: batch.signal is signal, reason, now)
+        self._lose_chunks(self._lines.take_all(signal), reason, now)
+
+    def _halve(self, batch: Batch, now: float) -> tuple[Batch, Batch] | None:
+        try:
+            return halve(batch, self._split)
+        except Exception as error:  # whatever a body holds, the slot that sent it lives on
+            self.notices.fault(now, error)
+            return None
+
+    def _lose_retries(self, is_lost: Callable[[Batch], bool], reason: LossReason, now: float) -> None:
+        for _ in range(len(self._retries)):
+            batch = self._retries.popleft()
+            if is_lost(batch):
+                self.lose(batch, reason, now)
+            else:
+                self._retries.append(batch)
+
+    def _lose_chunks(self, chunks: list[Chunk], reason: LossReason, now: float) -> None:
+        self.ledger.lose_chunks(chunks, reason)
+        self.notices.lost(now, reason, sum(chunk.items for chunk in chunks))
+        self._on_settled()

@@ -1,0 +1,154 @@
+"""Takes responsibility for requests: drives the pipeline, hands what is released to the queue, answers.
+
+The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits nothing else
+touches the trees, so every span is at all times held, queued, exported or lost (S25).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
+from processor.export.export import Chunk
+from processor.export.queue import Queue
+from processor.pipeline import STEP, Pipeline
+from processor.receive.receive import Answer, Request
+from processor.signals import Signal
+from processor.telemetry import Accounting, Warnings
+from processor.trace.buffer import BY_SHUTDOWN
+
+LANGFUSE_HEADER: Final = "x-langfuse-sdk-name"
+# The headers of a request that matter to us; listeners pass on no others.
+WANTED_HEADERS: Final = (LANGFUSE_HEADER,)
+# How often waiting traces are looked at: far below a tick of MAX_WAIT, and nothing when nothing waits.
+_TICK_S: Final = 0.1
+
+
+class Intake:
+    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        queue: Queue,
+        warnings: Warnings,
+        memory_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pipeline = pipeline
+        self.queue = queue
+        self.refused: dict[str, int] = {"memory": 0}
+        self._warnings = warnings
+        self._memory_bytes = memory_bytes
+        self._clock = clock
+        self._pump: asyncio.Task[None] | None = None
+
+    async def take(self, request: Request) -> Answer:
+        """Take a request, or raise `MalformedRequest`, `UnsupportedSignal` or `ComeBackLater` (S25, S26, S31)."""
+        self._make_room(len(request.body))
+        if request.signal is not Signal.TRACES:
+            return self._relay(request)
+        now_s = self._clock()
+        pipeline = self.pipeline
+        try:
+            scan = pipeline.scan(request.body)
+            while scan.step(STEP):
+                await asyncio.sleep(0)
+        except MalformedRequest:
+            pipeline.count_malformed({"request": 1})
+            raise
+        pipeline.count_malformed(scan.rejected)
+        is_langfuse = LANGFUSE_HEADER in request.headers
+        index = 0
+        while index < len(scan.spans):
+            index = pipeline.ingest(scan, index, b"", is_langfuse, now_s)
+            self._flush()
+            if index < len(scan.spans):
+                await asyncio.sleep(0)
+        if pipeline.has_work:
+            self._start_pump()
+        return self._answer(scan.rejected, now_s)
+
+    async def tick_forever(self) -> None:
+        """Give up what has waited too long, until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            while self.pipeline.advance(self._clock(), STEP):
+                self._flush()
+                await asyncio.sleep(0)
+            self._flush()
+
+    async def release_all(self) -> None:
+        """Let go of everything that is held (S29)."""
+        if self._pump is not None:
+            await self._pump
+        while self.pipeline.release_all(BY_SHUTDOWN, STEP):
+            self._flush()
+            await asyncio.sleep(0)
+        self._flush()
+
+    def accounting(self) -> Accounting:
+        """Where every accepted span is, in this instant."""
+        counts = self.queue.ledger.counts[Signal.TRACES]
+        lost = {reason.label: number for reason, number in counts.lost.items() if number}
+        return Accounting(self.pipeline.accepted, counts.exported, lost, self.pipeline.held, counts.queued)
+
+    def _relay(self, request: Request) -> Answer:
+        """Metrics and logs pass as they are (S31)."""
+        if not self.queue.takes(request.signal):
+            raise UnsupportedSignal(f"the downstream does not take {request.signal.value}")
+        if request.body:
+            self.queue.offer(Chunk(request.signal, request.body, 1))
+        return Answer()
+
+    def _flush(self) -> None:
+        """Hand what the pipeline released to the queue."""
+        for body, count in self.pipeline.take_chunks():
+            self.queue.offer(Chunk(Signal.TRACES, body, count))
+
+    def _start_pump(self) -> None:
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._work_off())
+
+    async def _work_off(self) -> None:
+        while True:
+            more = self.pipeline.work(STEP)
+            self._flush()
+            if not more:
+                return
+            await asyncio.sleep(0)
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Refuse what does not fit; before that forget what can be forgotten and let go of what waits (S17)."""
+        if not self.queue.has_room(size_bytes):
+            self._refuse()
+        room = self._memory_bytes - self.queue.used_bytes - size_bytes
+        if self.pipeline.cost > room:
+            # While the downstream takes spans, letting go of the oldest makes room; else it would only move them to the queue.
+            self.pipeline.make_room(room, self.queue.is_available)
+            self._flush()
+            if self.pipeline.cost + self.queue.used_bytes + size_bytes > self._memory_bytes:
+                self._refuse()
+
+    def _refuse(self) -> None:
+        self.refused["memory"] += 1
+        raise ComeBackLater(
+            "the memory limit is reached; the downstream is behind", 1 if self.queue.is_available else 2
+        )
+
+    def _answer(self, rejected: dict[str, int], now_s: float) -> Answer:
+        """Say what was rejected and what was dropped (S8, S9)."""
+        messages = []
+        if rejected:
+            reasons = ", ".join(f"{count} with {reason}" for reason, count in rejected.items())
+            messages.append(f"rejected malformed spans: {reasons}")
+        drops = self.pipeline.take_drops()
+        if drops and (warning := self._warnings.note(drops, now_s)):
+            messages.append(warning)
+        return Answer(sum(rejected.values()), "; ".join(messages)) if messages else _DONE
+
+
+_DONE: Final = Answer()

@@ -1,0 +1,234 @@
+"""The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
+
+Start: settings → downstream → pipeline → listeners → queue. A problem until then is a `SettingsError`.
+Stop (S29): not ready → listeners stop → what is held is released → the queue drains → exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from processor import __version__, allocation
+from processor.attributes.keys import CarriedKeys, KeySettings
+from processor.export.batch import Limits
+from processor.export.endpoint import downstream_from, own_listener
+from processor.export.export import Client
+from processor.export.queue import Queue
+from processor.intake import WANTED_HEADERS, Intake
+from processor.pipeline import Pipeline
+from processor.receive.admission import Admission
+from processor.receive.receive import Listener
+from processor.settings import Settings, SettingsError, variable
+from processor.telemetry import Warnings
+from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
+from processor.wire.split import split_request
+
+LOG: Final = logging.getLogger("processor")
+
+_FILLS: Final = {"none": FILL_NONE, "orphans": FILL_ORPHANS, "trace": FILL_TRACE}
+# Shares of MEMORY_LIMIT: requests in flight, and trees and queue together (S17).
+_IN_FLIGHT_SHARE: Final = 0.25
+_KEPT_SHARE: Final = 0.75
+# What is left of the grace period when draining ends: time to exit in.
+_EXIT_S: Final = 1.0
+_LISTENER_GRACE_S: Final = 2.0
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline that the settings ask for."""
+    keys = CarriedKeys(
+        KeySettings(
+            settings.user_id_keys,
+            settings.user_id_fallback_keys,
+            settings.session_id_keys,
+            settings.session_id_fallback_keys,
+            settings.baggage_keys,
+        )
+    )
+    tree = TreeSettings(
+        settings.roots == "any",
+        _FILLS[settings.fill],
+        settings.trace_quiet,
+        settings.max_wait,
+        settings.remember_traces,
+        settings.remember_for,
+        settings.max_spans_per_trace,
+    )
+    return Pipeline(keys, tree, settings.max_value_length, settings.batch_max_spans, settings.batch_max_size)
+
+
+def listen_addresses(settings: Settings) -> dict[str, str]:
+    """The receivers that are on: variable → host:port."""
+    names = ("receiver_grpc_endpoint", "receiver_http_endpoint")
+    return {variable(name): getattr(settings, name) for name in names if getattr(settings, name) != "off"}
+
+
+def build_client(settings: Settings, hop: str) -> Client:
+    """The client of the downstream that the settings name. Raises `SettingsError`."""
+    downstream = downstream_from(settings)
+    problem = own_listener(downstream, listen_addresses(settings))
+    if problem:
+        raise SettingsError([problem])
+    if downstream.protocol == "grpc":
+        from processor.export.otlp_grpc import GrpcClient
+
+        return GrpcClient(downstream, hop)
+    from processor.export.otlp_http import HttpClient
+
+    return HttpClient(downstream, hop)
+
+
+class Service:
+    """One running processor. `run` returns the exit code."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.is_ready = False
+        self._hop = uuid.uuid4().hex
+        self._background: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self._signals = 0
+        self.pipeline = build_pipeline(settings)
+        self.view: Any = None
+        if settings.exporter_kind == "console":
+            from processor.export.console import ConsoleClient
+
+            client: Client = ConsoleClient()
+        else:
+            client = build_client(settings, self._hop)
+        memory = settings.memory_limit
+        limits = Limits(
+            capacity_bytes=int(memory * _KEPT_SHARE),
+            batch_max_items=settings.batch_max_spans,
+            batch_max_bytes=settings.batch_max_size,
+            batch_max_delay_s=settings.batch_max_delay,
+            max_age_s=settings.queue_max_age,
+        )
+        self.queue = Queue(client, limits, split=split_request)
+        self.warnings = Warnings(settings.warn_sender)
+        self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE))
+        self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
+        self.listeners: dict[str, Listener] = {}
+
+    async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
+        """Start, serve until SIGTERM or SIGINT, stop; 0. Raises `SettingsError` where it cannot start."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        await self._start()
+        LOG.info("span-processor %s ready: %s", __version__, ", ".join(self._where()))
+        if when_ready is not None:
+            self._spawn(when_ready(self))
+        allocation.settle()
+        await self._stop.wait()
+        await self._shut_down()
+        return 0
+
+    def stop(self) -> None:
+        """Ask a running service to stop."""
+        self._stop.set()
+
+    async def _start(self) -> None:
+        await self._listen()
+        self.queue.start()
+        self._spawn(self.intake.tick_forever())
+        self.is_ready = True
+
+    async def _listen(self) -> None:
+        """Bind the listeners. An address that cannot be bound is a problem of its setting."""
+        settings = self.settings
+        size = settings.max_request_bytes
+        problems = []
+        for name, endpoint in listen_addresses(settings).items():
+            if "GRPC" in name:
+                from processor.receive.grpc import GrpcListener
+
+                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+            else:
+                from processor.receive.http import HttpListener
+
+                listener = HttpListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+            try:
+                await listener.start()
+            except OSError as error:
+                problems.append(f"{name}: cannot listen on {endpoint}: {error}; choose a free port")
+            else:
+                self.listeners[name] = listener
+        if problems:
+            await self._stop_listeners()
+            raise SettingsError(problems)
+
+    async def _stop_listeners(self) -> None:
+        await asyncio.gather(*(listener.stop(_LISTENER_GRACE_S) for listener in self.listeners.values()))
+
+    async def _shut_down(self) -> None:
+        """S29: everything that was accepted leaves, or is counted."""
+        deadline = time.monotonic() + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
+        self.is_ready = False
+        self.admission.draining = True
+        await self._stop_listeners()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.intake.release_all()
+        await self.queue.drain(deadline)
+        await self.queue.close()
+        accounting = self.intake.accounting()
+        LOG.info(
+            "stopped: accepted %d = exported %d + lost %d",
+            accounting.accepted, accounting.exported, sum(accounting.lost.values()),
+        )  # fmt: skip
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            raise SystemExit(0)
+        self._stop.set()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._background.append(asyncio.create_task(coroutine))
+
+    def _where(self) -> list[str]:
+        where = [
+            f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}"
+            for name, listener in self.listeners.items()
+        ]
+        downstream = self.settings.exporter_otlp_endpoint
+        return [
+            *where,
+            f"to {downstream}" if downstream and self.settings.exporter_kind == "otlp" else "to the terminal",
+        ]
+
+
+def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
+    """Run a processor in this process until it is told to stop; the exit code."""
+    import uvloop
+
+    allocation.prepare()
+
+    async def main() -> int:
+        return await Service(settings).run(when_ready)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
+        return runner.run(main())
+    return 0
+
+
+def check_settings(settings: Settings) -> list[str]:
+    """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
+    build_pipeline(settings)
+    if settings.exporter_kind == "console":
+        return ["settings: good", "downstream: the terminal"]
+    downstream = downstream_from(settings)
+    problem = own_listener(downstream, listen_addresses(settings))
+    if problem:
+        raise SettingsError([problem])
+    return ["settings: good", f"downstream: {downstream.protocol} to {downstream.target}"]

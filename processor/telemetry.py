@@ -1,0 +1,98 @@
+"""What the processor says about itself: warnings about dropped values (S8), rate limits, the accounting (S25).
+
+One closed list of reasons each, kept where the reason arises; here they are counted and told. Never a value out of a span.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from processor.attributes.read import Drop
+from processor.attributes.validate import REASONS
+
+LOG: Final = logging.getLogger("processor")
+
+_WINDOW_S: Final = 10.0
+_FIRST: Final = 10
+_THEN_ONE_IN: Final = 100
+_MAX_SUBJECTS: Final = 1000  # keys come from the settings, but for prefixes
+
+
+class RateLimit:
+    """First 10 in 10 s for each subject, then one in 100."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def allows(self, subject: tuple[str, ...], now_s: float) -> bool:
+        """Whether to speak of the subject now."""
+        since, count = self._seen.get(subject, (now_s, 0))
+        if now_s - since >= _WINDOW_S:
+            since, count = now_s, 0
+        if len(self._seen) >= _MAX_SUBJECTS and subject not in self._seen:
+            self._seen.clear()
+        self._seen[subject] = (since, count + 1)
+        return count < _FIRST or (count - _FIRST) % _THEN_ONE_IN == _THEN_ONE_IN - 1
+
+
+class Warnings:
+    """Dropped values: counted, logged and told to the sender. `dropped` counts by (key group, reason)."""
+
+    def __init__(self, warn_sender: bool) -> None:
+        self.dropped: dict[tuple[str, str], int] = {}
+        self._warn_sender = warn_sender
+        self._limit = RateLimit()
+        self._told: dict[str, float] = {}
+
+    def note(self, drops: Iterable[Drop], now_s: float) -> str:
+        """Count and log; the message for the sender's partial_success, or "" (at most one in 10 s a reason)."""
+        told: dict[tuple[str, str], None] = {}
+        for drop in drops:
+            subject = (drop.group, drop.reason)
+            self.dropped[subject] = self.dropped.get(subject, 0) + 1
+            key = escape(drop.key)
+            if self._limit.allows((key, drop.reason), now_s):
+                LOG.warning(
+                    "dropped an invalid value of %s: %s (%s, length %d)", key, REASONS[drop.reason], drop.type, drop.length
+                )
+            if self._may_tell(drop.reason, now_s, told):
+                told[(key, drop.reason)] = None
+        for _, reason in told:
+            self._told[reason] = now_s
+        if not told:
+            return ""
+        return "dropped invalid values: " + ", ".join(f"{key} ({REASONS[reason]})" for key, reason in list(told)[:20])
+
+    def _may_tell(self, reason: str, now_s: float, told: dict[tuple[str, str], None]) -> bool:
+        if not self._warn_sender:
+            return False
+        last = self._told.get(reason)
+        return last is None or now_s - last >= _WINDOW_S
+
+
+def escape(key: bytes) -> str:
+    """Text out of a span as it may stand in a log line: printable, at most 100 characters."""
+    text = key.decode("utf-8", "replace")[:100]
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """S25 in one snapshot: `accepted + recovered = exported + lost + held + queued + journaled`, in spans."""
+
+    accepted: int
+    exported: int
+    lost: dict[str, int]
+    held: int
+    queued: int
+    recovered: int = 0
+    journaled: int = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the identity holds."""
+        out = self.exported + sum(self.lost.values()) + self.held + self.queued + self.journaled
+        return self.accepted + self.recovered == out

@@ -1,0 +1,110 @@
+"""The table of what is measured: each row a subject under a scenario. A new row is a line here.
+
+Every row names the row that its figures are divided by: the relay under the same load, measured in the same round.
+Bars are the largest ratio or value (smallest for spans a second) that is still well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigtrace import CHAIN, FAN_OUT, TREE
+from scenarios import Held, Release, Scenario, Steady
+from subjects import Collector, Processor, Relay, Subject
+from workload import CARRIED, HTTP, Workload
+
+_PLAIN = Workload()
+_SMALL = Workload(spans_per_request=16)
+# 128 spans: with 512 a request has ten MiB, over the usual limit of four.
+_LARGE = Workload(spans_per_request=128, span_bytes=20_000)
+_HTTP = Workload(transport=HTTP)
+
+_IDS = ("user.id", "session.id")
+_BAGGAGE = {"BAGGAGE_KEYS": ",".join(key for key in CARRIED if key not in _IDS)}
+_PATIENT = {"MAX_WAIT": "1h", "MEMORY_LIMIT": "4GiB", "MAX_SPANS_PER_TRACE": "1000000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The limit of one figure: of its ratio to the anchor, or of its value."""
+
+    ratio: float | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of each table of the report. `against`: the key of the row to divide by."""
+
+    key: str
+    title: str
+    subject: Subject
+    scenario: Scenario
+    against: str | None = None
+    bars: Mapping[str, Bar] = field(default_factory=dict)
+
+
+_WHOLE = {"lost": Bar(value=0), "wrong": Bar(value=0)}
+_HELD = _WHOLE | {"early": Bar(value=0)}
+_LINEAR = _HELD | {"release_ms": Bar(ratio=12)}
+
+
+def main_rows(python: str, source: Path) -> list[Row]:
+    """The processor beside the relay. `python` has it compiled, `source` is its package folder."""
+    default, baggage = Processor(python), Processor(python, _BAGGAGE)
+    interpreted, patient = Processor(python, _BAGGAGE, source), Processor(python, _PATIENT)
+    all_keys = tuple(CARRIED)
+    return [
+        Row("relay", "relay", Relay(), Steady(_PLAIN)),
+        Row("default", "processor, defaults", default, Steady(_PLAIN, _IDS), "relay", _WHOLE),
+        Row("baggage", "processor, two baggage keys", baggage, Steady(_PLAIN, all_keys), "relay", _WHOLE),
+        Row("interpreted", "  interpreted", interpreted, Steady(_PLAIN, all_keys, whole=False), "relay", _WHOLE),
+        Row("http", "  OTLP/HTTP in", baggage, Steady(_HTTP, all_keys, whole=False), "relay", _WHOLE),
+        Row("relay-16", "relay, 16 spans a request", Relay(), Steady(_SMALL)),
+        Row("small", "processor, 16 spans a request", baggage, Steady(_SMALL, all_keys), "relay-16", _WHOLE),
+        Row("relay-20k", "relay, spans of 20 KB", Relay(), Steady(_LARGE, whole=False)),
+        Row("large", "processor, spans of 20 KB", baggage, Steady(_LARGE, all_keys, whole=False), "relay-20k", _WHOLE),
+        Row("held", "200,000 spans wait", patient, Held(), None, _HELD),
+        Row("trace-10k", "tree of 10,000", patient, Release(TREE, 10_000), None, _HELD),
+        Row("trace-100k", "tree of 100,000", patient, Release(TREE, 100_000), "trace-10k", _LINEAR),
+        Row("chain-10k", "chain of 10,000", patient, Release(CHAIN, 10_000), "trace-10k", _HELD),
+        Row("fan-50k", "fan-out of 50,000", patient, Release(FAN_OUT, 50_000), "trace-10k", _HELD),
+    ]
+
+
+def peer_rows(python: str, source: Path, collector: Path) -> list[Row]:
+    """The Collector and the processor beside the relay, under the same load."""
+    same = {row.key: row for row in main_rows(python, source)}
+    grouped = Collector(collector, "groupbytrace")
+    return [
+        same["relay"],
+        same["default"],
+        same["baggage"],
+        Row("pass", "Collector, pass-through", Collector(collector, "pass-through"), Steady(_PLAIN), "relay"),
+        Row(
+            "batch", "Collector, attributes + batch", Collector(collector, "attributes-batch"), Steady(_PLAIN), "relay"
+        ),
+        Row("grouped", "Collector, groupbytrace 1 s + both", grouped, Steady(_PLAIN), "relay"),
+        Row(
+            "queue",
+            "Collector, queue on disk, no fsync",
+            Collector(collector, "persistent-queue"),
+            Steady(_PLAIN),
+            "relay",
+        ),
+    ]
+
+
+def select(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """The rows of these keys, with the rows that they are divided by, in the table's order; all where none is named.
+
+    Raises `ValueError` where there is no such row.
+    """
+    by_key = {row.key: row for row in rows}
+    if unknown := [key for key in keys if key not in by_key]:
+        raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(by_key)}")
+    wanted = set(keys or by_key)
+    wanted |= {against for key in wanted if (against := by_key[key].against)}
+    return [row for row in rows if row.key in wanted]
