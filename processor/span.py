@@ -7,12 +7,14 @@ as it came.
 
 from __future__ import annotations
 
-from mypy_extensions import mypyc_attr
+from typing import Final
 
-PLACEHOLDER = 0  # named as a parent, not received
-RECEIVED = 1
-DECIDED = 2  # its context is final
-EMITTED = 4  # has left
+from mypy_extensions import i64, mypyc_attr
+
+PLACEHOLDER: Final = 0  # named as a parent, not received
+RECEIVED: Final = 1
+DECIDED: Final = 2  # its context is final
+EMITTED: Final = 4  # has left
 
 
 class Hit:
@@ -58,8 +60,8 @@ class Context:
         self.is_complete = is_complete
         self.suffix = b"".join([value.encoded for value in values.values()])
         self.has_weak = any([value.is_weak for value in values.values()])
-        self.lacks_user = 0 if b"user.id" in values else 1
-        self.lacks_session = 0 if b"session.id" in values else 1
+        self.lacks_user: i64 = 0 if b"user.id" in values else 1
+        self.lacks_session: i64 = 0 if b"session.id" in values else 1
         self.derived: list[bytes] = []
 
 
@@ -70,11 +72,11 @@ class Own:
     `context`: its own values. `present`: carried keys that it has already and that are never overwritten (S11).
     `hollow`: carried keys that it has with an empty value, or computed by an earlier processor: cut when they are
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
-    (counts in a request of its exporter). `pending_parent`: of a pending span (S5), the id of the real span's parent, b"" for a
+    (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending span (S5), the id of the real span's parent, b"" for a
     root; None for any other span. Shared by spans that say the same.
     """
 
-    __slots__ = ("context", "derived", "hollow", "is_app_root", "pending_parent", "present")
+    __slots__ = ("context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -82,6 +84,7 @@ class Own:
         self.hollow: set[bytes] = set()
         self.derived: list[bytes] = []
         self.is_app_root = False
+        self.is_full = False
         self.pending_parent: bytes | None = None
 
 
@@ -133,7 +136,7 @@ class Span:
         self.hits: list[Hit] | None = None
         self.own: Own | None = None
         self.context = context
-        self.state = RECEIVED
-        self.due = 0
+        self.state: i64 = RECEIVED
+        self.due: i64 = 0
         self.first_child: Span | None = None
         self.next_sibling: Span | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from processor.attributes.keys import DERIVED_KEY
+from processor.attributes.keys import DERIVED_KEY, SESSION_ID, USER_ID
 from processor.span import Context, Value
 from processor.wire.values import encode_attribute, encode_texts
 
@@ -69,7 +69,7 @@ class Contexts:
         values = {
             key: value for key, value in context.values.items() if not (value.is_weak and (key in conflicts or key in said.values))
         }
-        filled = [key for key in said.values if key not in values and key not in conflicts]
+        filled = [key for key in said.values if key not in values and key not in conflicts][: MAX_KEYS - len(values)]
         if not filled and len(values) == len(context.values):
             return context
         for key in filled:
@@ -94,8 +94,10 @@ class Contexts:
             return said
         if not said.values and len(values) == len(own.values):
             return own
-        room = MAX_KEYS - len(said.values)
-        return self.make({**said.values, **dict(list(values.items())[:room])})
+        merged = {**said.values, **values}
+        # Which keys stay must not depend on the order of arrival (S18).
+        kept = sorted(merged, key=_rank)[:MAX_KEYS]
+        return self.make({key: merged[key] for key in kept})
 
     def _lay(self, base: Context, over: Context) -> Context:
         values: dict[bytes, Value] = {}
@@ -131,6 +133,11 @@ class Contexts:
             if value is None or value.is_weak:
                 return False
         return True
+
+
+def _rank(key: bytes) -> tuple[bool, bytes]:
+    """User and session id first, then by key."""
+    return (key not in (USER_ID, SESSION_ID), key)
 
 
 def with_derived(context: Context, keys: list[bytes]) -> Context:

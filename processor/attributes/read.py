@@ -51,15 +51,20 @@ class Drop:
 
 
 class _Reading:
-    """What one set of attributes comes to. `cut`: keys whose attributes go; `dropped`: those of them that count as dropped (S7)."""
+    """What one set of attributes comes to.
 
-    __slots__ = ("best", "cut", "drops", "dropped", "hollow", "own", "present", "values")
+    `cut`: keys whose attributes go; `dropped`: those of them that count as dropped (S7); `rewritten`: encoded attributes that take the
+    place of cut ones. `best`: the best alias so far of each kind.
+    """
+
+    __slots__ = ("best", "cut", "dropped", "drops", "own", "rewritten", "values")
 
     def __init__(self, own: Own) -> None:
         self.own = own
         self.cut: set[bytes] = set()
         self.dropped: set[bytes] = set()
         self.drops: list[Drop] = []
+        self.rewritten = b""
         self.values: dict[bytes, Value] = {}
         self.best: dict[int, tuple[int, str]] = {}
 
@@ -91,7 +96,7 @@ class Reader:
             dropped = reading.dropped
             raw, _ = cut_attributes(span.raw, reading.cut - dropped)
             raw, count = cut_attributes(raw, dropped)
-            span.raw = add_dropped(raw, count) if count else raw
+            span.raw = (add_dropped(raw, count) if count else raw) + reading.rewritten
         if reading.drops:
             self.drops += reading.drops
 
@@ -144,13 +149,15 @@ class Reader:
                 if role.kind <= SESSION_FALLBACK:
                     self._alias(reading, key, role.kind, role.rank, values[key])
                 elif role.kind == BAGGAGE:
-                    self._baggage(reading, key, values[key], hit.value)
+                    self._baggage(reading, key, values[key])
                 elif role.kind == BAGGAGE_HEADER:
                     headers.append(values[key])
         for header in headers:
             self._header(reading, header)
         self._choose(reading)
-        reading.own.context = self.contexts.make(_capped(reading.values, self.contexts))
+        own = reading.own
+        own.context = self.contexts.make(_capped(reading.values, self.contexts))
+        own.is_full = all([key in own.present for key in own.context.values])
         return reading
 
     def _markers(self, reading: _Reading, last: dict[bytes, Hit], values: dict[bytes, object]) -> None:
@@ -190,10 +197,12 @@ class Reader:
         elif key == canonical:
             reading.own.hollow.add(key)
 
-    def _baggage(self, reading: _Reading, key: bytes, value: object, encoded: bytes) -> None:
+    def _baggage(self, reading: _Reading, key: bytes, value: object) -> None:
         """An allow-listed key: a string, or an array of strings judged item by item (S6)."""
+        if not _is_text(key):
+            return  # under a prefix anything may stand; handed down, a broken key would break the descendants
         if isinstance(value, tuple) and value:
-            self._tags(reading, key, value, encoded)
+            self._tags(reading, key, value)
             return
         verdict = judge(key, value, self.max_length)
         if verdict == VALID and isinstance(value, str):
@@ -204,17 +213,19 @@ class Reader:
         else:
             self._drop(reading, BAGGAGE_GROUP, key, verdict, value)
 
-    def _tags(self, reading: _Reading, key: bytes, items: tuple[object, ...], encoded: bytes) -> None:
+    def _tags(self, reading: _Reading, key: bytes, items: tuple[object, ...]) -> None:
+        """An array: the bad items go, the rest stay, as one attribute written anew."""
         good = self._good_items(reading, key, items)
-        if len(good) == len(items):
-            reading.own.present.add(key)
-            self._carry(reading, key, encoded, False)
-            return
-        reading.cut.add(key)
-        if good:
-            self._carry(reading, key, encode_texts(good), False)
-        else:
+        if len(good) < len(items):
+            reading.cut.add(key)
+        if not good:
             reading.dropped.add(key)
+            return
+        encoded = encode_texts(good)
+        reading.own.present.add(key)
+        self._carry(reading, key, encoded, False)
+        if len(good) < len(items):
+            reading.rewritten += encode_attribute(key, encoded)
 
     def _good_items(self, reading: _Reading, key: bytes, items: tuple[object, ...]) -> list[str]:
         """The valid items; the others are reported one by one."""
@@ -275,6 +286,14 @@ class Reader:
         if key in self.keys.cut or (group == BAGGAGE_GROUP):
             reading.cut.add(key)
             reading.dropped.add(key)
+
+
+def _is_text(key: bytes) -> bool:
+    try:
+        key.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _says_something(own: Own) -> bool:

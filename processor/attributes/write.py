@@ -31,7 +31,7 @@ class Writer:
             if context.values:
                 self._count_all(context)
             return context.suffix
-        if context is own.context and len(own.present) == len(context.values):
+        if context is own.context and own.is_full:
             return b""
         return self._missing(span, own, context)
 

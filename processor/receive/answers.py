@@ -21,14 +21,13 @@ from processor.signals import Signal
 from processor.wire import otlp_json
 
 # gRPC status codes, as numbers: google.rpc.Status carries them over HTTP as well.
-OK: Final = 0
 INVALID_ARGUMENT: Final = 3
 RESOURCE_EXHAUSTED: Final = 8
 FAILED_PRECONDITION: Final = 9
 UNIMPLEMENTED: Final = 12
 UNAVAILABLE: Final = 14
 
-# Both are OTLP's lists of what a sender must not try again, except the pair of UNAVAILABLE and 503.
+# gRPC code and HTTP status. All are on OTLP's lists of what a sender must not try again, but UNAVAILABLE and 503.
 _CODES: Final[dict[type[Exception], tuple[int, int]]] = {
     MalformedRequest: (INVALID_ARGUMENT, 400),
     RequestTooLarge: (RESOURCE_EXHAUSTED, 413),

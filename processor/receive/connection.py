@@ -22,14 +22,15 @@ HEAD_BYTES: Final = 16 * 1024
 _UPGRADE: Final = re.compile(rb"\r\n[Uu]pgrade:")
 _IGNORED: Final = b"\r\nx-upgrd:"
 
-_SLOW: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 38\r\nconnection: close\r\n\r\n"
-    b"the request took too long to be sent.\n"
-)
-_HEAD_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncontent-length: 30\r\n"
-    b"connection: close\r\n\r\nthe request head is too large.\n"
-)
+
+def _last_words(status: bytes, text: bytes) -> bytes:
+    """A whole response that ends its connection."""
+    head = b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (status, len(text)) + text
+
+
+_SLOW: Final = _last_words(b"408 Request Timeout", b"the request took too long to be sent\n")
+_HEAD_TOO_LARGE: Final = _last_words(b"431 Request Header Fields Too Large", b"the request head is too large\n")
 
 
 class Connection(asyncio.Protocol):

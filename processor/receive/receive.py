@@ -19,7 +19,8 @@ class Request:
     """One export request of a sender.
 
     `body` is the protobuf form of the signal's Export…ServiceRequest. `transport` is `grpc`,
-    `http/protobuf` or `http/json`. `headers` are the sender's, names in lower case.
+    `http/protobuf` or `http/json`. `headers`: those of the sender's that the listener was told to pass on, and
+    the hop header (S30), names in lower case.
     """
 
     signal: Signal
@@ -44,7 +45,11 @@ class Receiver(Protocol):
     """Whoever takes responsibility for requests."""
 
     async def take(self, request: Request) -> Answer:
-        """Take responsibility for the request, or raise `SenderError` or `ComeBackLater`."""
+        """Take responsibility for the request, or raise `SenderError` or `ComeBackLater`.
+
+        May be cancelled at any `await`: the sender gave up, or the listener's grace is over. Whatever else it
+        raises is a bug, and is answered retryably.
+        """
         ...
 
 

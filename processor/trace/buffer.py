@@ -87,7 +87,9 @@ class Buffer:
         self._from: list[Span | None] = []
         self._traces: list[Trace] = []
         self._due: deque[Trace] = deque()
+        self._crowded: list[Trace] = []
         self._twins = 0
+        self._now_s = 0.0
 
     def open(self, key: bytes, now_s: float) -> Trace:
         """The trace of a key, ready for `add`."""
@@ -96,6 +98,7 @@ class Buffer:
             trace = Trace(key, self.contexts.empty)
             self.memory.put(trace)
         trace.touched_s = now_s
+        self._now_s = now_s
         return trace
 
     def add(self, trace: Trace, span: Span, is_root: bool, now_s: float) -> None:
@@ -124,7 +127,7 @@ class Buffer:
         """No more spans of this trace for now: where everything is decided and gone, keep only ids."""
         if trace.held == 0:
             self.waits.remove(trace)
-            self.memory.rest(trace)
+            self.memory.rest(trace, self._now_s)
 
     def work(self, max_spans: i64) -> bool:
         """Carry contexts down to at most about `max_spans` spans; False when nothing is left to do."""
@@ -142,10 +145,15 @@ class Buffer:
                 self._push(trace, span, child)
             elif trace.held == 0:
                 self.close(trace)
-        return len(below) > 0
+        while self._crowded and not below:
+            self.release(self._crowded.pop(), BY_TRACE_SIZE)
+        return self.has_work
 
     def advance(self, now_s: float, max_spans: i64) -> bool:
         """Give up what has waited long enough, at most about `max_spans` spans; True if there is more to give up now."""
+        self._now_s = now_s
+        if self.work(max_spans):
+            return True
         self._due.extend(self.waits.take_due(now_s))
         while self._due and max_spans > 0:
             trace = self._due.popleft()
@@ -162,6 +170,8 @@ class Buffer:
 
     def release_all(self, reason: str, max_spans: i64) -> bool:
         """Let go of held traces, at most about `max_spans` spans; False when nothing is held."""
+        if self.work(max_spans):
+            return True
         while max_spans > 0:
             trace = self._due.pop() if self._due else self.waits.first()
             if trace is None:
@@ -175,6 +185,7 @@ class Buffer:
         """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and so on (S17)."""
         memory = self.memory
         memory.forget_for_room(wanted_cost)
+        may_release = may_release and not self.has_work
         while may_release and memory.cost > wanted_cost:
             trace = self.waits.first()
             if trace is None:
@@ -186,7 +197,7 @@ class Buffer:
     @property
     def has_work(self) -> bool:
         """Whether `work` has something to do."""
-        return len(self._below) > 0
+        return len(self._below) > 0 or len(self._crowded) > 0
 
     def take(self) -> list[Released]:
         """What is to leave now, in order. The taker lets go of the spans' bytes (`forget_bytes`)."""
@@ -211,6 +222,8 @@ class Buffer:
             span.first_child = known.first_child
             known.first_child = None
             nodes[span.span_id] = span
+            if known.own is not None:
+                trace.pendings -= 1
         else:
             self._twins += 1
             nodes[b"%b#%d" % (span.span_id, self._twins)] = span
@@ -249,8 +262,8 @@ class Buffer:
         if settings.fill == FILL_TRACE:
             tick = min(tick, self.waits.tick(now_s + settings.trace_quiet_s))
         self.waits.ensure(trace, tick)
-        if trace.held > settings.max_spans_per_trace:
-            self.release(trace, BY_TRACE_SIZE)
+        if trace.held == settings.max_spans_per_trace + 1:
+            self._crowded.append(trace)  # released when contexts have been carried down
 
     # ---- deciding
 
@@ -341,7 +354,7 @@ class Buffer:
     def _last_context(self, trace: Trace, span: Span, above: dict[bytes, Context]) -> Context:
         """What a span gets that is given up: its known chain, pending spans on it (S5), its resource, its trace (S12)."""
         context = span.context
-        if trace.has_pending and not span.state & DECIDED:
+        if trace.pendings and not span.state & DECIDED:
             context = self.contexts.overlay(self._above(trace, span.parent_id, above), context)
         return self._filled(trace, span, context)
 
@@ -392,11 +405,31 @@ class Buffer:
         self.memory.hold(trace, span)
         real = self._node(trace, span.parent_id)
         if real.state == PLACEHOLDER:
+            if real.own is None:
+                trace.pendings += 1
             real.own = own
-            trace.has_pending = True
-        above = self._above(trace, span.parent_id, {})
-        context = self.contexts.overlay(above, own.context)
-        self._emit(trace, span, self._filled(trace, span, context), BY_DECISION)
+        context = self.contexts.overlay(self._above(trace, span.parent_id, {}), own.context)
+        if self._reaches_root(trace, span.parent_id):
+            context = self._with_defaults(span, context)
+        else:
+            context = self._filled(trace, span, context)
+        self._emit(trace, span, context, BY_DECISION)
+
+    def _reaches_root(self, trace: Trace, span_id: bytes) -> bool:
+        """Whether the chain from `span_id` upwards, pending spans standing in, ends at a decided span or a root."""
+        for _ in range(len(trace.nodes) + 1):
+            if not span_id:
+                return True
+            node = trace.nodes.get(span_id)
+            if node is None or (node.state != PLACEHOLDER and not node.state & DECIDED):
+                return False
+            if node.state & DECIDED:
+                return True
+            own = node.own
+            if own is None:
+                return False
+            span_id = own.pending_parent or b""
+        return False
 
     def _above(self, trace: Trace, span_id: bytes, above: dict[bytes, Context]) -> Context:
         """What the chain from `span_id` upwards says, pending spans standing in for those that have not come.

@@ -63,14 +63,15 @@ class Memory:
         count = trace.thaw()
         self._charge(trace, count * (NODE_COST - ID_COST))
 
-    def rest(self, trace: Trace) -> None:
+    def rest(self, trace: Trace, now_s: float) -> None:
         """Nothing of the trace is held: it may be forgotten from now on. Frozen at once unless it was opened again before."""
-        if trace.undecided == 0 and trace.is_open and not trace.is_thawed:
+        trace.rested_s = now_s
+        if trace.undecided == 0 and trace.pendings == 0 and trace.is_open and not trace.is_thawed:
             count = trace.freeze()
             self._charge(trace, TRACE_COST + count * ID_COST - trace.cost)
         if not trace.is_queued:
             trace.is_queued = True
-            trace.rested_s = trace.touched_s
+            trace.queued_s = now_s
             self._resting.append(trace)
             if len(self._resting) + len(self._bare) > self.remember_traces:
                 self._forget_one("count")
@@ -79,14 +80,14 @@ class Memory:
         """Let traces grow bare, and forget them, by age."""
         while True:
             trace = self._oldest(self._resting)
-            if trace is None or trace.rested_s + settings.max_wait_s > now_s:
+            if trace is None or trace.queued_s + settings.max_wait_s > now_s:
                 break
             self._resting.popleft()
             self._strip(trace)
             self._bare.append(trace)
         while True:
             trace = self._oldest(self._bare)
-            if trace is None or trace.rested_s + settings.remember_for_s > now_s:
+            if trace is None or trace.queued_s + settings.remember_for_s > now_s:
                 break
             self._bare.popleft()
             self._drop(trace, "age")
@@ -103,9 +104,9 @@ class Memory:
             if trace.held:
                 queue.popleft()
                 trace.is_queued = False
-            elif trace.touched_s > trace.rested_s:
+            elif trace.rested_s > trace.queued_s:
                 queue.popleft()
-                trace.rested_s = trace.touched_s
+                trace.queued_s = trace.rested_s
                 self._resting.append(trace)
             else:
                 return trace
@@ -127,7 +128,7 @@ class Memory:
             trace.unlink()
         trace.frozen = None
         trace.undecided = 0
-        trace.has_pending = False
+        trace.pendings = 0
         trace.is_thawed = False
         trace.nodes = NO_NODES
         self._charge(trace, TRACE_COST - trace.cost)

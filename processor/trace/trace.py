@@ -32,12 +32,13 @@ class Trace:
 
     `held`: received and not emitted. `undecided`: received and not decided, emitted or not. `wake`: the tick at which
     it is looked at, 0 for none. `touched_s`: when its last span came. `said` and `conflicts`: the strong own values seen (S12). `cost`: estimated
-    bytes. `is_queued`: waits to be forgotten, since it was last touched at `rested_s`.
+    bytes. `pendings`: pending spans that stand in for spans that have not come. `rested_s`: when its last span left; `is_queued`: it waits to be forgotten,
+    `queued_s` is what `rested_s` was when it took its place.
     """
 
     __slots__ = (
-        "conflicts", "cost", "frozen", "has_pending", "has_root", "held", "is_queued", "is_thawed", "key",
-        "nodes", "rested_s", "said", "touched_s", "undecided", "wake",
+        "conflicts", "cost", "frozen", "has_root", "held", "is_queued", "is_thawed", "key",
+        "nodes", "pendings", "queued_s", "rested_s", "said", "touched_s", "undecided", "wake",
     )  # fmt: skip
 
     def __init__(self, key: bytes, empty: Context) -> None:
@@ -52,8 +53,9 @@ class Trace:
         self.cost: i64 = 0
         self.touched_s = 0.0
         self.rested_s = 0.0
+        self.queued_s = 0.0
+        self.pendings: i64 = 0
         self.has_root = False
-        self.has_pending = False
         self.is_queued = False
         self.is_thawed = False
 

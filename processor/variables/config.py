@@ -10,12 +10,12 @@ the event loop waiting for longer than one variable takes. MEASURED
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, ValidationError, field_validator, model_validator
 
-from processor.variables.documents import DocumentError, parse_document
+from processor.variables.documents import DocumentError, iterate_variables
 from processor.variables.problems import clip, explain_all
 from processor.variables.variables import Format
 
@@ -194,45 +194,45 @@ class VariablesConfig(BaseModel):
 
 
 def load_config(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> VariablesConfig:
-    """The configuration in a JSON or YAML text. Raises `ConfigError` with every problem (at most 20).
+    """The configuration in a JSON or YAML text. Raises `ConfigError`, as `check_variables` does."""
+    return VariablesConfig(variables={each.name: each for each in check_variables(text, format, is_remote=is_remote)})
 
+
+def check_variables(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> Iterator[VariableConfig]:
+    """Each variable of a JSON or YAML text as soon as it is found to be valid.
+
+    Of a name that comes twice the last counts. Raises `ConfigError` with every problem (at most 20), at the end: what came before is then to be thrown away.
     `is_remote`: read as the SDK reads a server's answer, where `values` of a condition may be a text.
     """
-    try:
-        document = parse_document(text, format)
-    except DocumentError as error:
-        raise ConfigError([str(error)]) from None
-    if not isinstance(document, dict) or not isinstance(document.get("variables"), dict):
-        raise ConfigError(['variables: missing or not an object; the configuration is {"variables": {name: {…}}}'])
-    raw = document["variables"]
-    variables: dict[Any, VariableConfig] = {}
     problems: list[str] = []
-    for key in list(raw):
-        # Each raw variable is let go as soon as it is checked.
-        _check_variable(key, raw.pop(key), is_remote, variables, problems)
     try:
-        config = VariablesConfig(variables=variables)
-    except ValidationError as error:
-        problems += explain_all("", error)
+        for key, raw in iterate_variables(text, format):
+            variable = _check_variable(key, raw, is_remote, problems)
+            if variable is not None:
+                yield variable
+    except DocumentError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError(_shorten(problems))
-    return config
 
 
-def _check_variable(
-    key: object, raw: object, is_remote: bool, variables: dict[Any, VariableConfig], problems: list[str]
-) -> None:
+def _check_variable(key: object, raw: object, is_remote: bool, problems: list[str]) -> VariableConfig | None:
+    """The variable, or None and what is wrong with it added to `problems`."""
+    place = f"variables.{clip(key)}"
+    known = len(problems)
     try:
         variable = VariableConfig.model_validate(raw)
     except ValidationError as error:
-        problems += explain_all(f"variables.{clip(key)}", error)
-        return
+        problems += explain_all(place, error)
+        return None
     except RecursionError:
-        problems.append(f"variables.{clip(key)}: nested too deeply")
-        return
-    variables[key] = variable
+        problems.append(f"{place}: nested too deeply")
+        return None
+    if variable.name != key:
+        problems.append(f"{place}: its name is {clip(variable.name)}; it must be the one that it stands under")
     if not is_remote:
-        problems += [f"variables.{clip(key)}.{at}: must be a list, not a text" for at in _texts_for_lists(variable)]
+        problems += [f"{place}.{field}: must be a list, not a text" for field in _texts_for_lists(variable)]
+    return variable if len(problems) == known else None
 
 
 def _texts_for_lists(variable: VariableConfig) -> list[str]:

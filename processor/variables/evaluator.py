@@ -61,7 +61,7 @@ class Evaluator:
     """
 
     __slots__ = (
-        "_answers", "_names", "_searcher", "_selected", "_targeting", "_variables",
+        "_answers", "_names", "_searcher", "_selected", "_targeting", "_variables", "_written",
         "active", "compiled", "condition_attributes", "needs", "targeting_attributes",
     )  # fmt: skip
 
@@ -83,6 +83,7 @@ class Evaluator:
         self.condition_attributes = tuple(sorted({key for variable in self._variables for key in variable.reads}))
         wanted = (*self.targeting_attributes, *self.condition_attributes) if self._variables else ()
         self.needs = frozenset(wanted)
+        self._written = {variable.name: _written_forms(variable) for variable in self._variables}
         self._searcher = searcher or Searcher()
         self._answers: Remembered[Labels] = Remembered(limit)
         self._selected: Remembered[Written | Failure] = Remembered(limit)
@@ -102,8 +103,8 @@ class Evaluator:
         """The labels to write on a span.
 
         `keys`: values in force for `targeting_attributes`. `attributes`: what conditions see, at least for the
-        `condition_attributes`: resource, overlaid by baggage, overlaid by listed span attributes (S21); a key with None is present.
-        `reported`: names of variables that the span or an ancestor reported (S19). Never raises.
+        `condition_attributes`: resource, overlaid by baggage, overlaid by listed span attributes (S21); a key with None
+        is present. `reported`: names of variables that the span or an ancestor reported (S19). Never raises.
         """
         default = keys.get(self._targeting.default)
         has_default = isinstance(default, str) and default != ""
@@ -152,7 +153,14 @@ class Evaluator:
             selection = variable.select(target, subject.attributes, subject.language, self._searcher.search)
         except EvaluationError as error:
             return error.failure
-        return written(variable.name, selection.label, selection.version)
+        return self._written[variable.name][selection.label]
+
+
+def _written_forms(variable: CompiledVariable) -> dict[str | None, Written]:
+    """What is written for each outcome, made once: answers share them."""
+    forms: dict[str | None, Written] = {None: written(variable.name, None, None)}
+    forms.update({label: written(variable.name, label, version) for label, version in variable.versions.items()})
+    return forms
 
 
 def _remembered_key(about: tuple[Hashable, ...], seen: tuple[object, ...], language: Language) -> Hashable:

@@ -140,12 +140,12 @@ def _first_failed(override: Override, attributes: Attributes, language: Language
 
 
 def _show_condition(condition: Condition) -> str:
-    operand = "" if condition.kind.startswith("key-") else f" {_show(condition.operand)}"
-    return f"{clip(condition.attribute)} {condition.kind}{operand}"
+    kind, attribute, operand = condition
+    return f"{clip(attribute)} {kind}" + ("" if kind.startswith("key-") else f" {_show(operand)}")
 
 
 def _show_value(condition: Condition, attributes: Attributes) -> str:
-    value = attributes.get(condition.attribute, MISSING)
+    value = attributes.get(condition[1], MISSING)
     return "it is missing" if value is MISSING else f"it is {_show(value)}"
 
 

@@ -7,13 +7,16 @@ Compiled once a configuration, immutable, shared freely. Must not know spans, se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from processor.variables.bucketing import Rollout, draw, lay_out, pick
 from processor.variables.conditions import Condition, holds
-from processor.variables.config import AnyCondition, LabelRef, VariableConfig, VariablesConfig
-from processor.variables.variables import Attributes, Language, Search, Selection
+from processor.variables.config import AnyCondition, LabelRef, VariableConfig, VariablesConfig, check_variables
+from processor.variables.variables import Attributes, Format, Language, Search, Selection
+
+_Shared: TypeAlias = dict[tuple[tuple[str, float], ...], Rollout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ class CompiledVariable:
         """Every regular expression of the conditions."""
         for override in self.overrides:
             for condition in override.conditions:
-                if condition.kind.endswith("-regex"):
-                    yield str(condition.operand)
+                if condition[0].endswith("-regex"):
+                    yield str(condition[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +98,43 @@ class CompiledVariables:
 
 def compile_config(config: VariablesConfig) -> CompiledVariables:
     """Everything that selection needs, and no more: values, schemas and descriptions are left behind. Never raises."""
-    shared: dict[tuple[tuple[str, float], ...], Rollout] = {}
-    by_name = {name: _compile(config.variables[name], shared) for name in sorted(config.variables)}
-    pairs = [(alias, name) for name, variable in config.variables.items() for alias in variable.aliases or ()]
-    return CompiledVariables(by_name, dict(pairs), dict(reversed(pairs)))
+    return _compile_all(config.variables.values())
 
 
-def _compile(variable: VariableConfig, shared: dict[tuple[tuple[str, float], ...], Rollout]) -> CompiledVariable:
+def load_compiled(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> CompiledVariables:
+    """The same from a text, one variable after the other, for a worker thread beside the event loop.
+
+    Raises `ConfigError`. Measured on 1,000 variables with 20 overrides of 3 conditions each (7 MB): MEASURED
+    """
+    return _compile_all(check_variables(text, format, is_remote=is_remote))
+
+
+def _compile_all(variables: Iterable[VariableConfig]) -> CompiledVariables:
+    shared: _Shared = {}
+    found: dict[str, CompiledVariable] = {}
+    for variable in variables:
+        found[variable.name] = _compile(variable, shared)
+    pairs = [(alias, name) for name, variable in found.items() for alias in variable.aliases]
+    return CompiledVariables(dict(sorted(found.items())), dict(pairs), dict(reversed(pairs)))
+
+
+def _compile(variable: VariableConfig, shared: _Shared) -> CompiledVariable:
     overrides = tuple(
         Override(
-            tuple(_compile_condition(condition) for condition in override.conditions),
+            tuple([_compile_condition(condition) for condition in override.conditions]),
             _lay_out_once(override.rollout.labels, shared),
         )
         for override in variable.overrides
     )
     versions = {label: version for label in variable.labels if (version := _version(variable, label)) is not None}
-    reads = {condition.attribute for override in overrides for condition in override.conditions}
+    reads = {attribute for override in overrides for _, attribute, _ in override.conditions}
     rollout = _lay_out_once(variable.rollout.labels, shared)
     return CompiledVariable(
         variable.name, tuple(variable.aliases or ()), overrides, rollout, versions, tuple(sorted(reads))
     )
 
 
-def _lay_out_once(weights: dict[str, float], shared: dict[tuple[tuple[str, float], ...], Rollout]) -> Rollout:
+def _lay_out_once(weights: dict[str, float], shared: _Shared) -> Rollout:
     """Most overrides say one of a few rollouts, so equal ones are one object."""
     key = tuple(weights.items())
     if key not in shared:
@@ -126,7 +143,10 @@ def _lay_out_once(weights: dict[str, float], shared: dict[tuple[tuple[str, float
 
 
 def _compile_condition(condition: AnyCondition) -> Condition:
-    return Condition(condition.kind, condition.attribute, getattr(condition, _OPERANDS[condition.kind], None))
+    operand = getattr(condition, _OPERANDS[condition.kind], None)
+    # What tells a list from a tuple is the attribute's side of `in`, so the values themselves may be either.
+    is_values = _OPERANDS[condition.kind] == "values"
+    return condition.kind, condition.attribute, tuple(operand) if is_values and isinstance(operand, list) else operand
 
 
 _OPERANDS: Mapping[str, str] = {

@@ -51,14 +51,30 @@ class Cursor:
 
     def tag(self, end: i64) -> i64:
         """The tag at `pos`, however it is encoded."""
-        tag: i64 = self.varint(end)
+        data = self.data
+        pos: i64 = self.pos
+        if pos < end and data[pos] < 128:
+            tag: i64 = data[pos]
+            self.pos = pos + 1
+        else:
+            tag = self.varint(end)
+            if self.pos - pos > 5:
+                raise Malformed("a tag of more than 5 bytes")
         if tag < 8 or tag > 0xFFFFFFFF:
             raise Malformed("a field number out of range")
         return tag
 
     def length(self, end: i64) -> i64:
         """The length at `pos`, checked against `end`."""
-        size: i64 = self.varint(end)
+        data = self.data
+        pos: i64 = self.pos
+        if pos < end and data[pos] < 128:
+            size: i64 = data[pos]
+            self.pos = pos + 1
+        else:
+            size = self.varint(end)
+            if self.pos - pos > 5:
+                raise Malformed("a length of more than 5 bytes")
         if size > end - self.pos:
             raise Malformed("a length past its message")
         return size

@@ -55,9 +55,11 @@ def decode(signal: Signal, body: bytes, max_depth: int = 100) -> bytes:
     request: dict[str, object] = {}
     try:
         _decode_message(TYPES[REQUESTS[signal]], Cursor(body), len(body), max_depth, request)
+        return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
     except Malformed as problem:
         raise MalformedRequest(f"body: {problem}") from None
-    return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise MalformedRequest("body: nested too deep") from None
 
 
 def encode_partial_success(signal: Signal, rejected: int, message: str) -> bytes:

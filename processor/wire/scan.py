@@ -15,10 +15,11 @@ from processor.errors import MalformedRequest
 from processor.span import Context, Group, Hit, Span
 from processor.wire.cursor import TABLES, Cursor, Malformed
 from processor.wire.interest import NONE, Interest
-from processor.wire.schema import ANY_VALUE, BAD, I64, KEY_VALUE, LEN, PLAIN, RESOURCE, SCOPE, SPAN, VARINT
+from processor.wire.schema import ANY_VALUE, BAD, I32, I64, KEY_VALUE, LEN, PLAIN, RESOURCE, SCOPE, SPAN, VARINT
 
 _ATTRIBUTES: Final = 0x4A  # Span.attributes = 9
-_FLAGS: Final = 0x85  # Span.flags = 16, fixed32
+_KIND: Final = 0x30  # Span.kind = 6
+_FLAGS: Final = 0x85  # Span.flags = 16, fixed32; on the wire 0x85 0x01
 _ZERO_8: Final = bytes(8)
 _ZERO_16: Final = bytes(16)
 _SERVER: Final = 2
@@ -241,9 +242,13 @@ class SpanReader:
             tag: i64 = data[pos]
             pos += 1
             if tag >= 128:
-                cursor.pos = pos - 1
-                tag = cursor.tag(end)
-                pos = cursor.pos
+                if tag == 0x85 and pos < end and data[pos] == 1:
+                    tag = _FLAGS
+                    pos += 1
+                else:
+                    cursor.pos = pos - 1
+                    tag = cursor.tag(end)
+                    pos = cursor.pos
                 if tag == _FLAGS:
                     if end - pos < 4:
                         raise Malformed("truncated")
@@ -266,12 +271,14 @@ class SpanReader:
                     raise Malformed("a length past its message")
                 if tag == _ATTRIBUTES:
                     # The usual shape: a short key first, then a value that is one short string.
-                    n: i64 = 128
+                    n: i64 = 0
                     if size > 6:
                         n = data[pos + 1]
                     at: i64 = pos + 2 + n
                     if (
                         n == 0
+                        or n >= 128
+                        or size >= 128
                         or at + 4 > stop
                         or data[pos] != 0x0A
                         or data[at] != 0x12
@@ -303,14 +310,20 @@ class SpanReader:
                 continue
             if tag < 128 and table[tag] == BAD:
                 raise Malformed("a wrong wire type, a group, or field 0")
-            cursor.pos = pos
-            if tag == 0x30:
-                kind = cursor.varint(end) & 0xFFFFFFFF
+            if tag & 7 == I64:
+                pos += 8
+            elif tag & 7 == I32:
+                pos += 4
             elif tag & 7 == VARINT:
-                cursor.varint(end)
+                cursor.pos = pos
+                number: i64 = cursor.varint(end)
+                if tag == _KIND:
+                    kind = number & 0xFFFFFFFF
+                pos = cursor.pos
             else:
-                cursor.fixed(tag & 7, end)
-            pos = cursor.pos
+                raise Malformed("a group or unknown wire type")
+            if pos > end:
+                raise Malformed("truncated")
         if pos != end:
             raise Malformed("truncated")
         if data[trace_start:trace_end] != self.trace_id:

@@ -42,6 +42,7 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
     cursor = Cursor(encoded)
     end: i64 = len(encoded)
     value: object = None
+    items: tuple[object, ...] = ()
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == _STRING:
@@ -55,8 +56,9 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
             cursor.skip(tag, end)
             value = struct.unpack("<d", encoded[start : cursor.pos])[0]
         elif tag == _ARRAY:
-            items = _take(cursor, end)
-            value = _items(items) if with_arrays else Opaque("array")
+            items += _items(_take(cursor, end))
+            value = items if with_arrays else Opaque("array")
+            continue
         elif tag == _BYTES:
             value = _take(cursor, end)
         elif tag == _KV_LIST:
@@ -64,6 +66,8 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
             value = Opaque("kvlist")
         else:
             cursor.skip(tag, end)
+            continue
+        items = ()  # arrays are merged only where nothing else stands between them
     return value
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import collector
 import machine
+import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import report
 from rows import Row, main_rows, peer_rows, select
 from scenarios import Effort, Figures, Scene
 from subjects import SubjectError
-from worker import Worker
+from worker import Worker, WorkerError
 
 _PACKAGE = Path(__file__).resolve().parents[2] / "processor"
 
@@ -74,7 +75,7 @@ def _measure(rows: Sequence[Row], scene: Scene, number: int) -> tuple[dict[str, 
                 continue
             try:
                 figures = row.scenario.run(scene, row.subject)
-            except SubjectError as error:
+            except (SubjectError, WorkerError, psutil.Error) as error:
                 failures[row.key] = str(error)
                 continue
             rounds[row.key].append(figures)

@@ -16,6 +16,7 @@ from workload import Template, Workload
 
 _CONNECTIONS = 8
 _PATIENCE_S = 60.0
+_LAST_TRIES_S = 10.0
 
 
 class Load:
@@ -35,7 +36,7 @@ class Load:
             while time.monotonic() < until and next(numbers, None) is not None:
                 yield time.monotonic_ns()
 
-        return self._run(due, until + _PATIENCE_S)
+        return self._run(due, until + _LAST_TRIES_S)
 
     def paced(self, seconds: float, requests_per_s: float, requests: int | None = None) -> Answer:
         """Send at a fixed rate, whether answers come or not as long as a connection is free.
@@ -52,7 +53,7 @@ class Load:
                 time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
                 yield due_ns
 
-        return self._run(due, time.monotonic() + seconds + _PATIENCE_S)
+        return self._run(due, time.monotonic() + seconds + _LAST_TRIES_S)
 
     def _run(self, due: Callable[[], Iterator[int]], until: float) -> Answer:
         start_ns = time.monotonic_ns()

@@ -12,12 +12,16 @@ from scenarios import Figures
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How one figure is shown. `worst`: the worst of the rounds counts, not the median, and only where it is not 0."""
+    """How one figure is shown. `worst`: the worst of the rounds counts, not the median, and only where it is not 0.
+
+    `is_shown`: False for what is only saved.
+    """
 
     title: str
     form: str
     more_is_better: bool = False
     worst: bool = False
+    is_shown: bool = True
 
 
 METRICS = {
@@ -33,6 +37,8 @@ METRICS = {
     "lost": Metric("spans lost", ",.0f", worst=True),
     "wrong": Metric("sampled spans without what their root says", ",.0f", worst=True),
     "early": Metric("spans released before their root came", ",.0f", worst=True),
+    "arrived": Metric("spans measured a round", ",.0f", is_shown=False),
+    "held_mib": Metric("memory of the waiting spans (MiB)", ".1f", is_shown=False),
     "refusals": Metric("requests refused and sent again", ",.0f", worst=True),
 }
 
@@ -56,7 +62,7 @@ class Result:
         better = METRICS[self.metric].more_is_better
         pairs = ((self.ratio, self.bar.ratio), (self.value, self.bar.value))
         return any(
-            (figure < limit if better else figure > limit)
+            (figure < limit if better else abs(figure) > limit)
             for figure, limit in pairs
             if figure is not None and limit is not None
         )
@@ -89,7 +95,7 @@ def render(rows: Sequence[Row], found: Sequence[Result], failures: Mapping[str, 
     lines = []
     for name, metric in METRICS.items():
         own = [result for result in found if result.metric == name and not (metric.worst and _is_fine(result))]
-        if own:
+        if own and metric.is_shown:
             lines += ["", f"{metric.title:<48}{'value':>10}{'least … most':>20}{'ratio':>9}  bar"]
             lines += [_line(titles[result.row], metric, result) for result in own]
     clean = [result for result in found if METRICS[result.metric].worst and result.bar and not result.value]

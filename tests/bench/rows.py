@@ -66,34 +66,31 @@ def main_rows(python: str, source: Path) -> list[Row]:
         Row("small", "processor, 16 spans a request", baggage, Steady(_SMALL, all_keys), "relay-16", _WHOLE),
         Row("relay-20k", "relay, spans of 20 KB", Relay(), Steady(_LARGE, whole=False)),
         Row("large", "processor, spans of 20 KB", baggage, Steady(_LARGE, all_keys, whole=False), "relay-20k", _WHOLE),
-        Row("held", "200,000 spans wait", patient, Held(), None, _HELD),
-        Row("trace-10k", "tree of 10,000", patient, Release(TREE, 10_000), None, _HELD),
-        Row("trace-100k", "tree of 100,000", patient, Release(TREE, 100_000), "trace-10k", _LINEAR),
-        Row("chain-10k", "chain of 10,000", patient, Release(CHAIN, 10_000), "trace-10k", _HELD),
-        Row("fan-50k", "fan-out of 50,000", patient, Release(FAN_OUT, 50_000), "trace-10k", _HELD),
+        Row("held", "processor, 200,000 spans wait", patient, Held(), None, _HELD),
+        Row("trace-10k", "processor, tree of 10,000", patient, Release(TREE, 10_000), None, _HELD),
+        Row("trace-100k", "processor, tree of 100,000", patient, Release(TREE, 100_000), "trace-10k", _LINEAR),
+        Row("chain-10k", "processor, chain of 10,000", patient, Release(CHAIN, 10_000), "trace-10k", _HELD),
+        Row("fan-50k", "processor, fan-out of 50,000", patient, Release(FAN_OUT, 50_000), "trace-10k", _HELD),
     ]
 
 
 def peer_rows(python: str, source: Path, collector: Path) -> list[Row]:
     """The Collector and the processor beside the relay, under the same load."""
     same = {row.key: row for row in main_rows(python, source)}
-    grouped = Collector(collector, "groupbytrace")
+    plain, batch = Collector(collector, "pass-through"), Collector(collector, "attributes-batch")
+    grouped, patient = Collector(collector, "groupbytrace"), Collector(collector, "groupbytrace", wait="1h")
+    queue = Collector(collector, "persistent-queue")
+    one_key = ("user.id",)
     return [
         same["relay"],
         same["default"],
         same["baggage"],
-        Row("pass", "Collector, pass-through", Collector(collector, "pass-through"), Steady(_PLAIN), "relay"),
-        Row(
-            "batch", "Collector, attributes + batch", Collector(collector, "attributes-batch"), Steady(_PLAIN), "relay"
-        ),
-        Row("grouped", "Collector, groupbytrace 1 s + both", grouped, Steady(_PLAIN), "relay"),
-        Row(
-            "queue",
-            "Collector, queue on disk, no fsync",
-            Collector(collector, "persistent-queue"),
-            Steady(_PLAIN),
-            "relay",
-        ),
+        Row("pass", "Collector, pass-through", plain, Steady(_PLAIN), "relay"),
+        Row("batch", "Collector, attributes + batch", batch, Steady(_PLAIN, one_key), "relay"),
+        Row("grouped", "Collector, groupbytrace (1 s) + both", grouped, Steady(_PLAIN, one_key), "relay"),
+        Row("queue", "Collector, queue on disk, no fsync", queue, Steady(_PLAIN), "relay"),
+        same["held"],
+        Row("held-grouped", "Collector, groupbytrace: they wait", patient, Held()),
     ]
 
 

@@ -102,16 +102,22 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """The OpenTelemetry Collector under one of the configurations beside this file."""
+    """The OpenTelemetry Collector, configured by a file in `collector/`. `wait`: how long groupbytrace holds spans."""
 
     binary: Path
     configuration: str
+    wait: str = "1s"
 
     def launch(self, place: Place) -> Launch:
         if not self.binary.exists():
             raise SubjectError(f"{self.binary} is not built")
         configuration = _FOLDER / "collector" / f"{self.configuration}.yaml"
-        environment = {"BENCH_RECEIVER": place.grpc, "BENCH_SINK": place.sink, "BENCH_SCRATCH": str(place.scratch)}
+        environment = {
+            "BENCH_RECEIVER": place.grpc,
+            "BENCH_SINK": place.sink,
+            "BENCH_SCRATCH": str(place.scratch),
+            "BENCH_WAIT": self.wait,
+        }
         return Launch((str(self.binary), "--config", f"file:{configuration}"), environment)
 
 

@@ -33,10 +33,15 @@ def serve(ready: Mapping[str, Any], commands: Mapping[str, Callable[..., Mapping
         print(json.dumps(answer), flush=True)
 
 
+class WorkerError(Exception):
+    """A process of the bench ended before it had answered; its own words are on standard error."""
+
+
 class Worker:
     """A running script of this folder. `ready` is the first thing it said."""
 
     def __init__(self, script: str, **asked: Any) -> None:
+        self._script = script
         self._process = subprocess.Popen(
             [sys.executable, str(_FOLDER / script), json.dumps(asked)],
             stdin=subprocess.PIPE,
@@ -56,7 +61,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args!r} ended with code {self._process.wait()}")
+            raise WorkerError(f"{self._script} ended with code {self._process.wait()}")
         answer: Answer = json.loads(line)
         return answer
 

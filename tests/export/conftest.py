@@ -77,7 +77,7 @@ class AnsweredClient:
         self.requests: list[tuple[Signal, bytes]] = []
         self.is_closed = False
         self._answers = answers
-        self._open: list[asyncio.Future[Outcome]] = []
+        self._open: list[tuple[bytes, asyncio.Future[Outcome]]] = []
 
     async def send(self, signal: Signal, body: bytes) -> Outcome:
         self.requests.append((signal, body))
@@ -87,12 +87,12 @@ class AnsweredClient:
                 raise answer
             return answer
         request: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._open.append(request)
+        self._open.append((body, request))
         return await request
 
     async def answer(self, answer: Outcome | Exception | None = None, which: int = 0) -> None:
         """Answer the oldest open request (or another), with success by default, and let it take effect."""
-        request = self._open.pop(which)
+        _, request = self._open.pop(which)
         if isinstance(answer, Exception):
             request.set_exception(answer)
         else:
@@ -101,7 +101,13 @@ class AnsweredClient:
 
     @property
     def open_count(self) -> int:
+        """How many requests wait for an answer."""
         return len(self._open)
+
+    @property
+    def open_body(self) -> bytes:
+        """The body of the oldest of them."""
+        return self._open[0][0]
 
     async def close(self) -> None:
         self.is_closed = True
@@ -281,6 +287,13 @@ class Tools:
     respond = staticmethod(respond)
     reset = staticmethod(reset)
     turns = staticmethod(turns)
+
+    @staticmethod
+    def unused_port() -> int:
+        """A port on which nothing listens."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
 
     @staticmethod
     def limits(**overrides: Any) -> Limits:

@@ -64,6 +64,15 @@ class TestDepth:
             with pytest.raises(MalformedRequest, match=r"^body: nested too deep$"):
                 decode(Signal.LOGS, field(1, field(2, field(2, field(5, value)))))
 
+    def test_a_limit_beyond_the_interpreters_own_is_no_crash(self) -> None:
+        """Even where the caller sets no bound worth the name, ten thousand levels are refused."""
+        value = b""
+        for _ in range(5_000):
+            inner = field(1, value)
+            value = field(5, inner)
+        with pytest.raises(MalformedRequest, match=r"^body: nested too deep$"):
+            decode(Signal.LOGS, field(1, field(2, field(2, field(5, value)))), max_depth=1_000_000)
+
     def test_the_deepest_that_decodes(self) -> None:
         """5 messages down to a log's body, and 2 for each of 47 arrays in it, are within the 100."""
         record = LogRecord()

@@ -50,7 +50,7 @@ OTHERS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_STRING: st.text(max_size=200),
     FieldDescriptor.TYPE_BYTES: st.binary(max_size=20),
 }
-SCALARS = {kind: OTHERS.get(kind) or st.integers(*edges) for kind, edges in EDGES.items()}
+SCALARS = {kind: OTHERS[kind] if kind in OTHERS else st.integers(*edges) for kind, edges in EDGES.items()}
 
 
 @st.composite
@@ -146,7 +146,7 @@ def test_every_field_at_its_edges(
         assert body == canonical(signal, encode(signal, decode(signal, body)))
 
 
-def test_a_browser_exporters_document(self) -> None:
+def test_a_browser_exporters_document() -> None:
     """A document as the JavaScript exporters write it reads as the message that they meant."""
     request = ExportTraceServiceRequest.FromString(encode(Signal.TRACES, BROWSER.encode()))
     span = request.resource_spans[0].scope_spans[0].spans[0]

@@ -1,0 +1,152 @@
+"""Drives the code under test as the service does: scan in steps, ingest in steps, take what leaves, tell it the time.
+
+Uses only the public shape of `Pipeline`, so it runs the interpreted and the compiled modules alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+import build
+import wires
+from processor.attributes.keys import CarriedKeys, KeySettings
+from processor.pipeline import Pipeline
+from processor.settings import Settings
+from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
+
+STEP = 2000
+FILLS = {"none": FILL_NONE, "orphans": FILL_ORPHANS, "trace": FILL_TRACE}
+
+
+def default(name: str) -> Any:
+    """The default of a setting, whatever the environment says."""
+    return Settings.model_fields[name].default
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The settings of one run, with the product's defaults."""
+
+    user: tuple[str, ...] = field(default_factory=lambda: default("user_id_keys"))
+    user_fallback: tuple[str, ...] = field(default_factory=lambda: default("user_id_fallback_keys"))
+    session: tuple[str, ...] = field(default_factory=lambda: default("session_id_keys"))
+    session_fallback: tuple[str, ...] = field(default_factory=lambda: default("session_id_fallback_keys"))
+    baggage: tuple[str, ...] = ()
+    max_length: int = 200
+    roots_any: bool = False
+    fill: str = "orphans"
+    trace_quiet_s: float = 10.0
+    max_wait_s: float = 300.0
+    remember_traces: int = 100_000
+    remember_for_s: float = 600.0
+    max_spans_per_trace: int = 32_000
+    chunk_spans: int = 8192
+    chunk_bytes: int = 3 << 20
+
+    def pipeline(self) -> Pipeline:
+        """A fresh one."""
+        keys = KeySettings(self.user, self.user_fallback, self.session, self.session_fallback, self.baggage)
+        tree = TreeSettings(
+            roots_any=self.roots_any, fill=FILLS[self.fill], trace_quiet_s=self.trace_quiet_s, max_wait_s=self.max_wait_s,
+            remember_traces=self.remember_traces, remember_for_s=self.remember_for_s,
+            max_spans_per_trace=self.max_spans_per_trace,
+        )  # fmt: skip
+        return Pipeline(CarriedKeys(keys), tree, self.max_length, self.chunk_spans, self.chunk_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A span that left, and what was around it: the other fields of its request, ResourceSpans and ScopeSpans."""
+
+    raw: bytes
+    resource: bytes
+    scope: bytes
+    extra: bytes
+
+    @property
+    def span(self) -> Span:
+        """As upb reads it."""
+        return Span.FromString(self.raw)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Key to value; of duplicates the last."""
+        return {each.key: build.plain(each.value) for each in self.span.attributes}
+
+
+class Engine:
+    """One pipeline. `rejected`: spans left out of the last request, by reason."""
+
+    def __init__(self, setup: Setup | None = None) -> None:
+        self.pipeline = (setup or Setup()).pipeline()
+        self.rejected: dict[str, int] = {}
+        self.reasons: Counter[str] = Counter()
+        self._reasons_before: Counter[str] = Counter()
+
+    def deliver(self, body: bytes, now_s: float = 0.0, *, is_langfuse: bool = False, key_prefix: bytes = b"") -> list[Left]:
+        """One request, to the end; what leaves at once."""
+        pipeline = self.pipeline
+        scan = pipeline.scan(body)
+        while scan.step(STEP):
+            pass
+        self.rejected = dict(scan.rejected)
+        index = 0
+        while index < len(scan.spans):
+            index = pipeline.ingest(scan, index, key_prefix, is_langfuse, now_s)
+        while pipeline.work(STEP):
+            pass
+        return self.take()
+
+    def advance(self, now_s: float) -> list[Left]:
+        """Tell the time; what leaves."""
+        while self.pipeline.advance(now_s, STEP):
+            pass
+        return self.take()
+
+    def release_all(self, reason: str = "shutdown") -> list[Left]:
+        """Let go of everything; what leaves."""
+        while self.pipeline.release_all(reason, STEP):
+            pass
+        return self.take()
+
+    def take(self) -> list[Left]:
+        """What is ready, each chunk checked against its own count; `reasons` says why it left."""
+        left = []
+        for chunk, count in self.pipeline.take_chunks():
+            in_chunk = list(spans_of(chunk))
+            assert count == len(in_chunk)
+            left += in_chunk
+        reasons = Counter(self.pipeline.released)
+        self.reasons = reasons - self._reasons_before
+        self._reasons_before = reasons
+        return left
+
+    @property
+    def cost(self) -> int:
+        """Estimated bytes of everything that is held and remembered."""
+        return self.pipeline.buffer.memory.cost
+
+
+def spans_of(chunk: bytes) -> Iterator[Left]:
+    """The spans of a request's bytes, which hold no empty ResourceSpans or ScopeSpans."""
+    extra = wires.without(chunk, 1)
+    for resource_spans in wires.payloads(chunk, 1):
+        sections = wires.payloads(resource_spans, 2)
+        assert sections
+        for scope_spans in sections:
+            spans = wires.payloads(scope_spans, 2)
+            assert spans
+            for raw in spans:
+                yield Left(raw, wires.without(resource_spans, 2), wires.without(scope_spans, 2), extra)
+
+
+def by_name(left: list[Left]) -> dict[str, dict[str, Any]]:
+    """Attributes by the span's name, for requests whose names are unique."""
+    found = {each.span.name: each.attributes for each in left}
+    assert len(found) == len(left)
+    return found
