@@ -86,6 +86,7 @@ class Pipeline:
         """
         spans = scan.spans
         trace_ids = scan.trace_ids
+        all_hits = scan.hits
         end: i64 = min(start + STEP, len(spans))
         reader = self.reader
         buffer = self.buffer
@@ -101,8 +102,9 @@ class Pipeline:
                 trace = buffer.open(key_prefix + trace_id if key_prefix else trace_id, now_s)
                 touched.append(trace)
             is_root = False
-            if span.hits is not None:
-                reader.read(span)
+            hits = all_hits[index]
+            if hits is not None:
+                reader.read(span, hits)
                 own = span.own
                 is_root = is_langfuse and own is not None and own.is_app_root
             buffer.add(trace, span, is_root, now_s)

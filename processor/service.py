@@ -28,7 +28,7 @@ from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
 from processor.telemetry import Warnings
 from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
-from processor.wire.split import split_request
+from processor.export.split import split_request
 
 LOG: Final = logging.getLogger("processor")
 

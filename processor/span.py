@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i32, i64, mypyc_attr, u8
 
 PLACEHOLDER: Final = 0  # named as a parent, not received
 RECEIVED: Final = 1
@@ -111,18 +111,17 @@ class Group:
 class Span:
     """One received span: its bytes, its place, and what of it matters to us.
 
-    `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags say that
-    the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where the parent is. `hits` is
-    None where no attribute is of interest, the usual case.
+    `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags
+    say that the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where it is.
 
-    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait. The tree fields
-    belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the tick at which it is given up),
-    `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer cuts the links by
-    hand when it forgets a trace, so no cycle collector needs to visit spans.
+    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is wider than it
+    must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the tick at
+    which it is given up), `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer cuts the
+    links by hand when it forgets a trace, so no cycle collector needs to visit spans.
     """
 
     __slots__ = (
-        "context", "due", "first_child", "group", "has_remote_parent", "hits", "is_entry",
+        "context", "due", "first_child", "group", "has_remote_parent", "is_entry",
         "next_sibling", "own", "parent_id", "raw", "span_id", "state",
     )  # fmt: skip
 
@@ -131,12 +130,11 @@ class Span:
         self.span_id = span_id
         self.parent_id = parent_id
         self.group = group
-        self.has_remote_parent = False
-        self.is_entry = False
-        self.hits: list[Hit] | None = None
         self.own: Own | None = None
         self.context = context
-        self.state: i64 = RECEIVED
-        self.due: i64 = 0
         self.first_child: Span | None = None
         self.next_sibling: Span | None = None
+        self.due: i32 = 0
+        self.state: u8 = RECEIVED
+        self.has_remote_parent = False
+        self.is_entry = False

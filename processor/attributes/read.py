@@ -81,12 +81,8 @@ class Reader:
         self.readings: dict[bytes, _Reading] = {}
         self.drops: list[Drop] = []
 
-    def read(self, span: Span) -> None:
-        """Set the span's `own` and `context` from its hits, which are let go; cut what is invalid from its bytes."""
-        hits = span.hits
-        if hits is None:
-            return
-        span.hits = None
+    def read(self, span: Span, hits: list[Hit]) -> None:
+        """Set the span's `own` and `context` from its attributes of interest; cut what is invalid from its bytes."""
         reading = self._reading(hits)
         own = reading.own
         if _says_something(own):

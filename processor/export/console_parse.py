@@ -1,4 +1,4 @@
-"""Spans and resources for the view, out of bytes that nobody has checked: what cannot be read is left out, nothing is raised.
+"""Spans and resources for the view, out of bytes that nobody has checked. What cannot be read is left out.
 
 We forward text that is not valid UTF-8 in fields that we do not read (S9); protobuf refuses the whole message for it.
 """

@@ -73,8 +73,8 @@ class Ancestor:
 class Shown:
     """A span as the view keeps it until it is printed. Texts are clean.
 
-    `is_root` as in the contract's words. `is_pending`: stands for the span whose id it has (S5). `labels` are values too;
-    `more`: how many of both are left out.
+    `is_root` as in the contract's words. `is_pending`: stands for the span whose id it has (S5). `labels` are values,
+    too; `more`: how many of both are left out.
     """
 
     span_id: bytes
@@ -124,8 +124,8 @@ class SpanReader:
             is_root=pending is None and (self._is_root(span, parent_id) or (own is not None and own.is_app_root)),
             is_remote=is_remote,
             is_pending=pending is not None,
-            values=carried[:MAX_VALUES],
-            labels=labels[:MAX_VALUES],
+            values=values.said(carried),
+            labels=values.said(labels),
             more=len(carried[MAX_VALUES:]) + len(labels[MAX_VALUES:]),
         )
 
@@ -168,25 +168,28 @@ class _Values:
         listed = attributes.get(DERIVED_KEY.decode(), AnyValue())
         self._derived = {item.string_value.encode() for item in listed.array_value.values}
 
-    def carried(self) -> tuple[Said, ...]:
-        """User and session id first."""
+    def carried(self) -> list[bytes]:
+        """The carried keys: user and session id first."""
         ids = [key for key in (USER_ID, SESSION_ID) if key in self._given or self._is_derived(key)]
-        others = [key for key in self._given if not key.startswith(_LABEL_PREFIX)]
-        return tuple(self._said(key, key.decode("utf-8", "replace")) for key in dict.fromkeys([*ids, *others]))
+        return list(dict.fromkeys([*ids, *(key for key in self._given if not key.startswith(_LABEL_PREFIX))]))
 
-    def labels(self) -> tuple[Said, ...]:
-        """The variable labels, reported, inherited or evaluated; versions are left out."""
+    def labels(self) -> list[bytes]:
+        """The keys of labels, reported, inherited or evaluated; versions are left out."""
         keys = dict.fromkeys([*self._given, *(name.encode() for name in self._attributes)])
-        names = [key for key in keys if key.startswith(_LABEL_PREFIX) and not key.endswith(b".version")]
-        return tuple(self._said(key, "label " + key.decode("utf-8", "replace")[len(_LABEL_PREFIX) :]) for key in names)
+        return [key for key in keys if key.startswith(_LABEL_PREFIX) and not key.endswith(b".version")]
+
+    def said(self, keys: list[bytes]) -> tuple[Said, ...]:
+        """What is shown of the first of these keys."""
+        return tuple(self._said(key) for key in keys[:MAX_VALUES])
 
     def _is_derived(self, key: bytes) -> bool:
         return key in self._derived and key.decode("utf-8", "replace") in self._attributes
 
-    def _said(self, key: bytes, name: str) -> Said:
+    def _said(self, key: bytes) -> Said:
+        name = key.decode("utf-8", "replace")
         given = self._given.get(key)
         identity = given.identity if given is not None else b""
-        value = self._attributes.get(key.decode("utf-8", "replace"), parse_value(identity))
+        value = self._attributes.get(name, parse_value(identity))
         origin = self._origin(key, identity)
         alias = self._alias(key, value) if origin is Origin.OWN else ""
         default = self._defaults.get(key)
@@ -204,7 +207,7 @@ class _Values:
         return Origin.OWN if is_own else Origin.GIVEN
 
     def _alias(self, key: bytes, value: AnyValue) -> str:
-        """The key under which the span itself has the value; `baggage` where it captured that (S2); "" for the key itself."""
+        """The key under which the span itself has the value; `baggage` where it captured that (S2); "" for `key`."""
         if key in self._present or key.startswith(_LABEL_PREFIX):
             return ""
         names = (name for name in self._aliases.get(key, ()) if name.encode() != key)

@@ -45,7 +45,7 @@ def marks_for(encoding: str) -> Marks:
 
 
 def clean(text: str, marks: Marks) -> str:
-    """The text on one line: control, format and bidirectional characters escaped, the middle of a long text left out."""
+    """The text on one line: control, format and bidirectional characters escaped, the middle of a long one left out."""
     if len(text) > _LIMIT:
         text = text[: _LIMIT // 2] + marks.ellipsis + text[-_LIMIT // 2 :]
     if not text.isprintable():

@@ -2,7 +2,7 @@
 
 uvicorn's `Server` is left out: it installs signal handlers, exits the process where it cannot bind, and wakes
 ten times a second. Its protocol class is used as that server uses it. What a request goes through: path and
-method, media type (`_CODECS`), body (`upload.py`), receiver, answer (`answers.py`). It must not know spans.
+method, media type, body (`upload.py`), receiver, answer (`replies.py`). It must not know spans.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
-from processor.receive import answers
+from processor.receive import answers, replies
 from processor.receive.admission import HOP_HEADER, Admission, Hold
 from processor.receive.connection import Connection
 from processor.receive.receive import Answer, Receiver, Request
@@ -42,46 +41,9 @@ _TRANSCODE_INLINE_BYTES: Final = 64 * 1024
 _JSON_COST: Final = 8
 
 _SIGNALS: Final[dict[str, Signal]] = {f"/{signal.http_path}": signal for signal in Signal}
-_CLOSE: Final = (b"connection", b"close")
 # What a request is read by.
 _NEEDED: Final = frozenset(
     (b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"upgrade")
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One of OTLP/HTTP's two encodings: how its answers are written, and its name to the receiver."""
-
-    media_type: bytes
-    transport: str
-    partial: Callable[[Signal, Answer], bytes]
-    status: Callable[[answers.Refusal], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One HTTP response, before it is known whether the connection lives on."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-
-_JSON: Final = Codec(b"application/json", "http/json", answers.encode_partial_json, answers.encode_status_json)
-_PROTOBUF: Final = Codec(b"application/x-protobuf", "http/protobuf", answers.encode_partial, answers.encode_status)
-_CODECS: Final[dict[bytes, Codec]] = {codec.media_type: codec for codec in (_PROTOBUF, _JSON)}
-
-
-def _reply(status: int, media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> Reply:
-    length = (b"content-length", str(len(body)).encode())
-    return Reply(status, ((b"content-type", media_type), length, *headers), body)
-
-
-_NOT_FOUND: Final = _reply(404, b"text/plain", b"send OTLP to /v1/traces, /v1/metrics or /v1/logs\n")
-_NOT_POST: Final = _reply(405, b"text/plain", b"OTLP is sent with POST\n", (b"allow", b"POST"))
-_NOT_OTLP: Final = _reply(
-    415, b"text/plain", b"the content-type must be application/x-protobuf or application/json\n"
 )  # fmt: skip
 
 
@@ -170,38 +132,42 @@ class HttpListener:
         upload = Upload(headers, receive)
         path = scope["path"]
         signal = _SIGNALS.get(path[path.rfind("/v1/") :])
-        codec = _codec_of(headers)
+        codec = replies.codec_of(headers.get(b"content-type", b""))
         try:
             if signal is None:
-                reply = _NOT_FOUND
+                reply = replies.NOT_FOUND
             elif scope["method"] != "POST":
-                reply = _NOT_POST
+                reply = replies.NOT_POST
             elif codec is None:
-                reply = _NOT_OTLP
+                reply = replies.NOT_OTLP
             else:
                 reply = await self._exchange(signal, codec, headers, upload)
             await self._answer(send, upload, reply)
         except Disconnected:
             return
 
-    async def _exchange(self, signal: Signal, codec: Codec, headers: Mapping[bytes, bytes], upload: Upload) -> Reply:
+    async def _exchange(
+        self, signal: Signal, codec: replies.Codec, headers: Mapping[bytes, bytes], upload: Upload
+    ) -> replies.Reply:
         """One OTLP request and its answer."""
         try:
             answer = await self._take(signal, codec, headers, upload)
-            return _reply(200, codec.media_type, codec.partial(signal, answer))
+            return replies.accept(codec, signal, answer)
         except (SenderError, ComeBackLater) as error:
-            return _refuse(codec, answers.refusal_of(error))
+            return replies.refuse(codec, answers.refusal_of(error))
         except Disconnected:
             raise
         except asyncio.CancelledError:  # only `stop` cancels, when its grace is over
             upload.give_up()
-            return _refuse(codec, answers.STOPPING)
+            return replies.refuse(codec, answers.STOPPING)
         except Exception as error:
             self._admission.refused["internal"] += 1
             self._faults.report(error, codec.transport)
-            return _refuse(codec, answers.FAULT)
+            return replies.refuse(codec, answers.FAULT)
 
-    async def _take(self, signal: Signal, codec: Codec, headers: Mapping[bytes, bytes], upload: Upload) -> Answer:
+    async def _take(
+        self, signal: Signal, codec: replies.Codec, headers: Mapping[bytes, bytes], upload: Upload
+    ) -> Answer:
         passed_on = self._select(headers)
         if passed_on:
             self._admission.check_hop(passed_on)
@@ -212,11 +178,11 @@ class HttpListener:
         finally:
             hold.release()
 
-    async def _read_body(self, signal: Signal, codec: Codec, upload: Upload, hold: Hold) -> bytes:
+    async def _read_body(self, signal: Signal, codec: replies.Codec, upload: Upload, hold: Hold) -> bytes:
         """The request as protobuf. What is wrong with the body itself is counted here: the receiver never sees it."""
         try:
             body = await upload.read(self._max_request_bytes, hold)
-            if codec is _JSON:
+            if codec is replies.JSON:
                 body = await _transcode(signal, body, hold)
         except MalformedRequest:
             self._admission.refused["malformed"] += 1
@@ -226,7 +192,7 @@ class HttpListener:
             raise
         return body
 
-    async def _answer(self, send: Send, upload: Upload, reply: Reply) -> None:
+    async def _answer(self, send: Send, upload: Upload, reply: replies.Reply) -> None:
         """Send the reply; where the body was not read whole, see to it that the sender gets to read it, too.
 
         Closing with bytes unread resets the connection, and the reset may overtake the answer. So a small rest
@@ -235,7 +201,7 @@ class HttpListener:
         if not upload.is_complete and (upload.declared_bytes or _DISCARD_BYTES) < _DISCARD_BYTES:
             await upload.discard(_DISCARD_BYTES)
         is_last = not upload.is_complete
-        headers = (*reply.headers, _CLOSE) if is_last else reply.headers
+        headers = (*reply.headers, replies.CLOSE) if is_last else reply.headers
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body, "more_body": is_last})
         if is_last:
@@ -253,20 +219,6 @@ class HttpListener:
 
     def _select(self, headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
         return {name.decode(): headers[name].decode("latin-1") for name in self._wanted if name in headers}
-
-
-def _codec_of(headers: Mapping[bytes, bytes]) -> Codec | None:
-    """The codec of a media type, whatever its case and parameters (R3)."""
-    media_type = headers.get(b"content-type", b"")
-    return _CODECS.get(media_type) or _CODECS.get(media_type.partition(b";")[0].strip().lower())
-
-
-def _refuse(codec: Codec, refusal: answers.Refusal) -> Reply:
-    """A google.rpc.Status in the request's own encoding (R11, R25), with Retry-After where it is to come back."""
-    body = codec.status(refusal)
-    if refusal.retry_after_s is None:
-        return _reply(refusal.http_status, codec.media_type, body)
-    return _reply(refusal.http_status, codec.media_type, body, (b"retry-after", str(refusal.retry_after_s).encode()))
 
 
 async def _transcode(signal: Signal, text: bytes, hold: Hold) -> bytes:

@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i32, i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.read import Reader
@@ -221,7 +221,9 @@ class Buffer:
         elif known.state == PLACEHOLDER:
             span.first_child = known.first_child
             known.first_child = None
+            span.span_id = known.span_id  # the key of the node already: one object for the id, not two
             nodes[span.span_id] = span
+            self.memory.arrive(trace)
             if known.own is not None:
                 trace.pendings -= 1
         else:
@@ -258,7 +260,7 @@ class Buffer:
         self.held += 1
         trace.held += 1
         tick = self.waits.tick(now_s + settings.max_wait_s)
-        span.due = tick
+        span.due = i32(tick)
         if settings.fill == FILL_TRACE:
             tick = min(tick, self.waits.tick(now_s + settings.trace_quiet_s))
         self.waits.ensure(trace, tick)
@@ -335,9 +337,10 @@ class Buffer:
         for span in trace.nodes.values():
             if span.state == PLACEHOLDER or span.state & EMITTED:
                 continue
-            if tick and span.due > tick:
-                if not later or span.due < later:
-                    later = span.due
+            due: i64 = i64(span.due)
+            if tick and due > tick:
+                if not later or due < later:
+                    later = due
                 continue
             self._emit(trace, span, self._last_context(trace, span, above), reason)
             self._let_go(trace)

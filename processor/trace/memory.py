@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from processor.trace.buffer import TreeSettings
 
 # Estimated cost in bytes beside a span's own, measured as resident memory (`make bench`, rows "held"):
-SPAN_COST: Final = 330  # a held span: record, id, place in the tree, its share of the trace
-NODE_COST: Final = 250  # a span that has left and whose node is kept
+SPAN_COST: Final = 230  # a held span: record, id, place in the tree, its share of the trace
+NODE_COST: Final = 200  # a span that has left and whose node is kept
 ID_COST: Final = 8
-TRACE_COST: Final = 500
+TRACE_COST: Final = 400
 
 
 class Memory:
@@ -53,6 +53,10 @@ class Memory:
     def expect(self, trace: Trace) -> None:
         """A span was named that has not come."""
         self._charge(trace, NODE_COST)
+
+    def arrive(self, trace: Trace) -> None:
+        """A span has come that had been named."""
+        self._charge(trace, -NODE_COST)
 
     def let_go(self, trace: Trace, span: Span) -> None:
         """A span has left; its node stays."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Span
 
@@ -27,6 +27,7 @@ class Frozen:
         self.ids = ids
 
 
+@mypyc_attr(acyclic=True)
 class Trace:
     """The state of one trace; the trace buffer alone may touch it.
 

@@ -13,17 +13,20 @@ from processor.trace.trace import Trace
 
 
 class Waits:
-    """Traces by tick. `tick_s` is the length of a tick in seconds."""
+    """Traces by tick. `tick_s` is the length of a tick in seconds; ticks are counted from the first time that is asked for."""
 
-    __slots__ = ("by_tick", "tick_s")
+    __slots__ = ("by_tick", "start_s", "tick_s")
 
     def __init__(self, tick_s: float) -> None:
         self.tick_s = tick_s
+        self.start_s = -1.0
         self.by_tick: dict[int, dict[Trace, None]] = {}
 
     def tick(self, at_s: float) -> i64:
         """The tick of a time; never 0, which says "none"."""
-        return int(at_s / self.tick_s) + 1
+        if self.start_s < 0:
+            self.start_s = at_s - at_s % self.tick_s
+        return int((at_s - self.start_s) / self.tick_s) + 1
 
     def ensure(self, trace: Trace, tick: i64) -> None:
         """Look at the trace at `tick` or earlier."""

@@ -5,7 +5,7 @@ texts. A broken regular expression, a circle of references and a weight of NaN a
 are evaluated. The models are the SDK's data model (facts: pydantic, its lax mode); what they mean is `selection.py`'s.
 
 A text is read and checked variable by variable: in a worker thread, no single call of the parser or of pydantic keeps
-the event loop waiting for longer than one variable takes. MEASURED
+the event loop waiting for longer than one variable takes (`documents.py` says why).
 """
 
 from __future__ import annotations
@@ -201,8 +201,9 @@ def load_config(text: bytes | str, format: Format = "json", *, is_remote: bool =
 def check_variables(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> Iterator[VariableConfig]:
     """Each variable of a JSON or YAML text as soon as it is found to be valid.
 
-    Of a name that comes twice the last counts. Raises `ConfigError` with every problem (at most 20), at the end: what came before is then to be thrown away.
-    `is_remote`: read as the SDK reads a server's answer, where `values` of a condition may be a text.
+    Of a name that comes twice the last counts. Raises `ConfigError` with every problem (at most 20), at the end: what
+    came before is then to be thrown away. `is_remote`: read as the SDK reads a server's answer, where `values` of a
+    condition may be a text.
     """
     problems: list[str] = []
     try:

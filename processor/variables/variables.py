@@ -87,6 +87,10 @@ class Outcome(Enum):
 class Source(Protocol):
     """Where configurations come from. Whatever goes wrong is reported, never raised."""
 
+    async def look(self) -> None:
+        """Look for a configuration once, now."""
+        ...
+
     async def run(self) -> None:
-        """Bring configurations in until cancelled."""
+        """Bring configurations in, the first at once, until cancelled."""
         ...

@@ -62,10 +62,11 @@ class Groups:
 class Scan:
     """One request being read.
 
-    After `step` returned False: `spans` and, at the same index, `trace_ids`; `rejected` counts the spans left out by reason.
+    After `step` returned False: `spans` and, at the same index, `trace_ids` and `hits` (the attributes of interest; None,
+    where there is none, is the usual case). `rejected` counts the spans left out by reason.
     """
 
-    __slots__ = ("cursor", "data", "empty", "groups", "interest", "rejected", "sections", "spans", "trace_ids")
+    __slots__ = ("cursor", "data", "empty", "groups", "hits", "interest", "rejected", "sections", "spans", "trace_ids")
 
     def __init__(self, data: bytes, interest: Interest, groups: Groups, empty: Context) -> None:
         self.data = data
@@ -75,6 +76,7 @@ class Scan:
         self.empty = empty
         self.spans: list[Span] = []
         self.trace_ids: list[bytes] = []
+        self.hits: list[list[Hit] | None] = []
         self.rejected: dict[str, int] = {}
         self.sections: list[_Section] = []
         try:
@@ -205,15 +207,16 @@ class Scan:
                 span.parent_id = b""
             self.spans.append(span)
             self.trace_ids.append(trace_id)
+            self.hits.append(reader.hits)
 
     def _reject(self, reason: str) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
 
 class SpanReader:
-    """Reads the spans of one buffer. `trace_id` is that of the span read last: it is not kept on each span."""
+    """Reads the spans of one buffer. `trace_id` and `hits` are those of the span read last: no span keeps them."""
 
-    __slots__ = ("cursor", "data", "interest", "maybe", "trace_id")
+    __slots__ = ("cursor", "data", "hits", "interest", "maybe", "trace_id")
 
     def __init__(self, data: bytes, interest: Interest) -> None:
         self.data = data
@@ -221,6 +224,7 @@ class SpanReader:
         self.interest = interest
         self.maybe = interest.maybe
         self.trace_id = b""
+        self.hits: list[Hit] | None = None
 
     def read(self, start: i64, end: i64, group: Group, empty: Context) -> Span:
         """The Span message at [start, end). Of repeated scalar fields the last counts. Raises `Malformed`."""
@@ -329,7 +333,7 @@ class SpanReader:
         if data[trace_start:trace_end] != self.trace_id:
             self.trace_id = data[trace_start:trace_end]
         span = Span(data[start:end], data[id_start:id_end], data[parent_start:parent_end], group, empty)
-        span.hits = hits
+        self.hits = hits
         if flags & _HAS_IS_REMOTE:
             span.has_remote_parent = flags & _IS_REMOTE != 0
         elif kind == _SERVER or kind == _CONSUMER:

@@ -120,6 +120,7 @@ class Engine:
         for chunk, count in self.pipeline.take_chunks():
             in_chunk = list(spans_of(chunk))
             assert count == len(in_chunk)
+            assert not has_empty_parts(chunk)
             left += in_chunk
         reasons = Counter(self.pipeline.released)
         self.reasons = reasons - self._reasons_before
@@ -133,16 +134,18 @@ class Engine:
 
 
 def spans_of(chunk: bytes) -> Iterator[Left]:
-    """The spans of a request's bytes, which hold no empty ResourceSpans or ScopeSpans."""
+    """The spans of a request's bytes, in order."""
     extra = wires.without(chunk, 1)
     for resource_spans in wires.payloads(chunk, 1):
-        sections = wires.payloads(resource_spans, 2)
-        assert sections
-        for scope_spans in sections:
-            spans = wires.payloads(scope_spans, 2)
-            assert spans
-            for raw in spans:
+        for scope_spans in wires.payloads(resource_spans, 2):
+            for raw in wires.payloads(scope_spans, 2):
                 yield Left(raw, wires.without(resource_spans, 2), wires.without(scope_spans, 2), extra)
+
+
+def has_empty_parts(chunk: bytes) -> bool:
+    """Whether a request holds a ResourceSpans or ScopeSpans without spans."""
+    scopes = [wires.payloads(resource_spans, 2) for resource_spans in wires.payloads(chunk, 1)]
+    return not all(scopes) or not all(wires.payloads(scope_spans, 2) for each in scopes for scope_spans in each)
 
 
 def by_name(left: list[Left]) -> dict[str, dict[str, Any]]:

@@ -153,8 +153,9 @@ def _read_listed(reading: Reading, key: str, value: Any, setup: Setup) -> None:
 
 def _read_baggage(reading: Reading, own: dict[str, Any], setup: Setup) -> None:
     """S2 for the listed keys: captured baggage counts where the span has no value of its own."""
+    direct = set(reading.values)
     for key, text in _captured(own):
-        if key in (USER, SESSION) or not is_listed(key, setup) or key in reading.present or key in reading.cut & set(reading.values):
+        if key in direct or not is_listed(key, setup):
             continue
         if key == TAGS:
             tags = [item for item in text.split(",") if is_valid(key, item, setup)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import shutil
@@ -70,6 +71,20 @@ async def turns(count: int = 20) -> None:
         await asyncio.sleep(0)
 
 
+class HurriedTime:
+    """Time before real backends: a sleep moves the clock by all of it, and takes a moment of the machine's."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, duration_s: float) -> None:
+        self.now += duration_s
+        await asyncio.sleep(0.01)
+
+
 class AnsweredClient:
     """A client whose requests the test answers, one by one (`answer`) or by rule (`answers`)."""
 
@@ -121,6 +136,7 @@ class Backend:
     port: int = 0
     requests: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)  # path or method, body, headers
     release: threading.Event = field(default_factory=threading.Event)  # set at the end, so that hanging handlers return
+    stop: Callable[[], Any] = lambda: None  # may be called twice
 
     @property
     def bodies(self) -> list[bytes]:
@@ -149,9 +165,12 @@ def grpc_backend() -> Iterator[Callable[..., Backend]]:
         backend = Backend(answer)
         server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(_AnyMethod(backend),), options=options)
         address = f"127.0.0.1:{port}"
-        backend.port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        backend.port = (
+            server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        )
         server.start()
-        stops.append(lambda: (backend.release.set(), server.stop(0).wait()))
+        backend.stop = lambda: (backend.release.set(), server.stop(0).wait())
+        stops.append(backend.stop)
         return backend
 
     yield start
@@ -172,7 +191,14 @@ def http_backend() -> Iterator[Callable[..., Backend]]:
         backend.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        stops.append(lambda: (backend.release.set(), server.shutdown(), thread.join(), server.server_close()))
+        backend.stop = lambda: (
+            backend.release.set(),
+            server.shutdown(),
+            thread.join(),
+            server.hang_up(),
+            server.server_close(),
+        )
+        stops.append(backend.stop)
         return backend
 
     yield start
@@ -190,7 +216,14 @@ class _Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[Any, Any]:
         request, address = super().get_request()
         request.settimeout(PATIENCE_S)
+        self._connections = [*getattr(self, "_connections", []), request]
         return request, address
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep alive."""
+        for connection in getattr(self, "_connections", []):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
@@ -244,15 +277,22 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> TlsFixture:
     """Self-signed authorities and what they issued, made once."""
     folder = tmp_path_factory.mktemp("pem")
     for name in ("ca", "other"):
-        _openssl(folder, "req", "-x509", *_key(f"{name}.key"), "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "extendedKeyUsage=clientAuth")):
+        _openssl(
+            folder, "req", "-x509", *_key(f"{name}.key"), "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}"
+        )
+    for name, extension in (
+        ("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ):
         (folder / f"{name}.ext").write_text(extension)
         _openssl(folder, "req", *_key(f"{name}.key"), "-out", f"{name}.csr", "-subj", f"/CN={name}")
         _openssl(
             folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
             "-out", f"{name}.pem", "-days", "2", "-extfile", f"{name}.ext",
         )  # fmt: skip
-    return TlsFixture(*(folder / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key", "other.pem")))
+    return TlsFixture(
+        *(folder / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key", "other.pem"))
+    )
 
 
 def _key(path: str) -> tuple[str, ...]:
@@ -269,6 +309,12 @@ def _openssl(folder: Path, *arguments: str) -> None:
 def time() -> HeldTime:
     """Time that the test holds."""
     return HeldTime()
+
+
+@pytest.fixture
+def hurried() -> HurriedTime:
+    """Time that jumps over every wait."""
+    return HurriedTime()
 
 
 @pytest.fixture

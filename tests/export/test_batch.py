@@ -69,7 +69,9 @@ def test_signals_do_not_mix_and_the_oldest_goes_first() -> None:
 
 def test_ripens() -> None:
     """A line may leave after BATCH_MAX_DELAY or when it is full, and a full line goes before one that gathers."""
-    waiting = lines((1.0, chunk(b"t")), (2.0, chunk(b"m", 1, Signal.METRICS)), batch_max_delay_s=10.0, batch_max_bytes=2)
+    waiting = lines(
+        (1.0, chunk(b"t")), (2.0, chunk(b"m", 1, Signal.METRICS)), batch_max_delay_s=10.0, batch_max_bytes=2
+    )
     assert 11.0 == waiting.ripens_at()
     waiting.add(chunk(b"m", 1, Signal.METRICS), 3.0)
     assert 2.0 == waiting.ripens_at()

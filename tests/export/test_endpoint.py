@@ -83,7 +83,11 @@ def test_http_url(endpoint: str, url: str) -> None:
         ("https://cloud.example/api/otel", "grpc", "SPAN_PROCESSOR_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
         ("http://collector:4318/v1/traces", "http/protobuf", "leave out the v1/… that is appended"),
         ("http://collector:4318/?a=b", "http/protobuf", "must not hold a query"),
-        ("http://user:hunter2@collector:4318", "http/protobuf", "put credentials into SPAN_PROCESSOR_EXPORTER_OTLP_HEADERS"),
+        (
+            "http://user:hunter2@collector:4318",
+            "http/protobuf",
+            "put credentials into SPAN_PROCESSOR_EXPORTER_OTLP_HEADERS",
+        ),
     ],
 )
 def test_bad_endpoint(endpoint: str, protocol: str, what: str) -> None:
@@ -97,7 +101,10 @@ def test_bad_endpoint(endpoint: str, protocol: str, what: str) -> None:
 def test_fields_and_secrets() -> None:
     """Headers, compression and timeout come from the settings, a timeout of 0 is none, and headers do not show."""
     downstream = read(
-        "http://c:1", exporter_otlp_headers="api-key=hunter2", exporter_otlp_compression="gzip", exporter_otlp_timeout="0s"
+        "http://c:1",
+        exporter_otlp_headers="api-key=hunter2",
+        exporter_otlp_compression="gzip",
+        exporter_otlp_timeout="0s",
     )
     assert (("api-key", "hunter2"),) == downstream.headers
     assert ("gzip", None) == (downstream.compression, downstream.timeout_s)

@@ -256,7 +256,9 @@ def test_gzip(grpc_backend: Any, tools: Any) -> None:
     assert 0 < crossed < len(body) / 4
 
 
-def test_proxies_of_the_environment_are_not_used(grpc_backend: Any, tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(
+    grpc_backend: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Telemetry goes to the configured endpoint, whatever proxy the environment names."""
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{tools.unused_port()}")

@@ -181,7 +181,9 @@ def test_status_codes(answering: Any, status: int, signal: Signal, error: Any) -
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after(http_backend: Any, tools: Any, status: int, headers: dict[str, str], delay_s: float | None) -> None:
+def test_retry_after(
+    http_backend: Any, tools: Any, status: int, headers: dict[str, str], delay_s: float | None
+) -> None:
     """Retry-After is the wait, in seconds or as a date (E2, F4)."""
 
     def answer(_body: bytes, handler: Any) -> None:

@@ -108,7 +108,11 @@ def test_signals_have_their_own_requests(run: Any, client: Any, tools: Any) -> N
         for signal in (Signal.TRACES, Signal.LOGS, Signal.TRACES, Signal.METRICS):
             queue.offer(tools.chunk(signal.value.encode(), signal=signal))
         await tools.turns()
-        assert [(Signal.TRACES, b"tracestraces"), (Signal.METRICS, b"metrics"), (Signal.LOGS, b"logs")] == client.requests
+        assert [
+            (Signal.TRACES, b"tracestraces"),
+            (Signal.METRICS, b"metrics"),
+            (Signal.LOGS, b"logs"),
+        ] == client.requests
 
     run(scenario)
 

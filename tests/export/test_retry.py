@@ -10,7 +10,8 @@ from processor.export.retry import Backoff, Circuit
 
 
 @pytest.mark.parametrize(
-    ("failures", "shortest_s", "middle_s"), [(1, 0.5, 1.0), (2, 0.75, 1.5), (3, 1.125, 2.25), (5, 2.5, 5.0), (10_000, 2.5, 5.0)]
+    ("failures", "shortest_s", "middle_s"),
+    [(1, 0.5, 1.0), (2, 0.75, 1.5), (3, 1.125, 2.25), (5, 2.5, 5.0), (10_000, 2.5, 5.0)],
 )
 def test_backoff(failures: int, shortest_s: float, middle_s: float) -> None:
     """Waits begin at 1 s, grow by half to 5 s, and vary by half either way (E2)."""

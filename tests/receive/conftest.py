@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 import uvloop
 
@@ -202,3 +203,21 @@ def connect() -> Iterator[Callable[[Any], Wire]]:
     yield connect
     for wire in wires:
         wire.close()
+
+
+@pytest.fixture
+def post(http_listener: Any) -> Iterator[Callable[..., httpx.Response]]:
+    """POST to the listener: `post(body)` is protobuf to /v1/traces; connections are kept."""
+    with httpx.Client(base_url=f"http://{http_listener.address}", timeout=10) as client:
+
+        def post(
+            body: bytes = b"\x0a\x00",
+            path: str = "/v1/traces",
+            kind: str | None = "application/x-protobuf",
+            **headers: str,
+        ) -> httpx.Response:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return client.post(path, content=body, headers=named if kind is None else {"content-type": kind, **named})
+
+        post.client = client  # type: ignore[attr-defined]  # for what is not a POST
+        yield post

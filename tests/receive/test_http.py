@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import socket
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,19 +25,6 @@ SPANS = b"\x0a\x00"
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-
-
-@pytest.fixture
-def post(http_listener: Any) -> Any:
-    """POST to the listener: `post(body)` is protobuf to /v1/traces; connections are kept."""
-    with httpx.Client(base_url=f"http://{http_listener.address}", timeout=10) as client:
-
-        def post(body: bytes = SPANS, path: str = "/v1/traces", kind: str | None = PROTOBUF, **headers: str) -> Any:
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            return client.post(path, content=body, headers=named if kind is None else {"content-type": kind, **named})
-
-        post.client = client  # type: ignore[attr-defined]  # for what is not a POST
-        yield post
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
@@ -224,56 +209,6 @@ def test_a_bug_of_ours_is_retryable(post: Any, recorder: Any, admission: Admissi
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
 
 
-def raw_deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=-15)
-    return compressor.compress(data) + compressor.flush()
-
-
-ENCODINGS = {
-    "identity": ("identity", bytes),
-    "gzip": ("gzip", gzip.compress),
-    "x-gzip": ("X-GZip", gzip.compress),
-    "zlib": ("deflate", zlib.compress),
-    "raw": ("deflate", raw_deflate),
-    "members": ("gzip", lambda data: gzip.compress(data[:10]) + gzip.compress(data[10:])),
-}
-
-
-@pytest.mark.parametrize("name", ENCODINGS)
-@pytest.mark.parametrize("size", [0, 1, 300_000])
-@pytest.mark.parametrize("is_chunked", [False, True])
-def test_every_encoding_is_taken(http_listener: Any, recorder: Any, name: str, size: int, is_chunked: bool):
-    """R5: gzip of one or many members, deflate with and without zlib's frame, with and without a length."""
-    encoding, compress = ENCODINGS[name]
-    data = bytes(number * 31 % 251 for number in range(size))
-    body = compress(data)
-    pieces = iter([body[:1], body[1:70_000], body[70_000:]]) if is_chunked else body
-    headers = {"content-type": PROTOBUF, "content-encoding": encoding}
-    response = httpx.post(f"http://{http_listener.address}/v1/traces", content=pieces, headers=headers)
-    assert 200 == response.status_code
-    assert data == recorder.requests[0].body
-
-
-@pytest.mark.parametrize("encoding", ["zstd", "br", "gzip, gzip", "snappy", "gzip;q=1"])
-def test_an_unknown_encoding_is_a_bad_request(post: Any, recorder: Any, encoding: str):
-    """R28: 400, with a status that names it."""
-    response = post(SPANS, content_encoding=encoding)
-    assert (400, code_pb2.INVALID_ARGUMENT) == (response.status_code, error_of(response)[0])
-    assert encoding in error_of(response)[1]
-    assert [] == recorder.requests
-
-
-@pytest.mark.parametrize("name", ["gzip", "zlib", "raw"])
-def test_truncated_bodies_are_bad_requests(post: Any, recorder: Any, admission: Admission, name: str):
-    """R24: compressed data that ends early is 400, wherever it ends."""
-    encoding, compress = ENCODINGS[name]
-    whole = compress(bytes(range(256)) * 100)
-    sizes = [0, 1, 2, 9, 10, 11, len(whole) // 2, len(whole) - 8, len(whole) - 1]
-    answers = [post(whole[:size], content_encoding=encoding).status_code for size in sizes]
-    assert [400] * len(sizes) == answers
-    assert (len(sizes), 0, []) == (admission.refused["malformed"], admission.in_flight_bytes, recorder.requests)
-
-
 def test_a_request_that_came_through_here_is_refused(post: Any, recorder: Any):
     """S30: our own id in the hop header is a final 400 that names the loop; others' ids pass and are handed on."""
     response = post(SPANS, **{HOP_HEADER: "you, me"})
@@ -367,77 +302,3 @@ def test_answers_carry_a_date_and_no_product(post: Any):
     response = post()
     assert response.headers["date"].endswith("GMT")
     assert "server" not in response.headers
-
-
-def test_a_port_in_use_is_an_error_that_names_it(
-    http_listener: Any, recorder: Any, admission: Admission, background: Any
-):
-    """R1: a second process on the port must not start."""
-    second = HttpListener(http_listener.address, recorder, admission, MiB)
-    with pytest.raises(OSError, match="in use") as error:
-        background.run(second.start())
-    assert http_listener.address.rpartition(":")[2] in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "host"), [("[::1]:0", "::1"), ("[::]:0", "127.0.0.1"), ("localhost:0", "127.0.0.1")]
-)
-def test_other_addresses(start: Any, recorder: Any, admission: Admission, endpoint: str, host: str):
-    """An IPv6 endpoint is written, and told, in brackets; `[::]` takes IPv4 as well."""
-    listener = start(HttpListener(endpoint, recorder, admission, MiB))
-    name, _, port = listener.address.rpartition(":")
-    assert endpoint == f"{name}:0"
-    with socket.create_connection((host, int(port)), timeout=10) as wire:
-        wire.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert wire.recv(100).startswith(b"HTTP/1.1 404")
-
-
-def test_draining_refuses_everything_new(post: Any, admission: Admission, recorder: Any):
-    """S29: a draining process answers 503 with Retry-After and takes nothing."""
-    admission.draining = True
-    response = post()
-    assert (503, "2") == (response.status_code, response.headers["retry-after"])
-    assert [] == recorder.requests
-
-
-def test_stop_lets_what_is_in_flight_finish(
-    http_listener: Any, post: Any, recorder: Any, background: Any, connect: Any
-):
-    """S29: stopping closes idle connections, refuses new ones, finishes requests, and may be done twice."""
-    idle = connect(http_listener)
-    recorder.gate = background.call(asyncio.Event)
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(post)
-        assert recorder.waiting.acquire(timeout=10)
-        stopping = background.spawn(http_listener.stop(10))
-        assert idle.is_closed()
-        with pytest.raises(httpx.TransportError):
-            httpx.post(f"http://{http_listener.address}/v1/traces", content=SPANS)
-        background.call(recorder.gate.set)
-        assert (200, "close") == (future.result().status_code, future.result().headers["connection"])
-    stopping.result(10)
-    background.run(http_listener.stop(10))
-
-
-def test_stop_aborts_what_outlasts_the_grace(
-    http_listener: Any, post: Any, recorder: Any, background: Any, admission: Admission, connect: Any
-):
-    """S29: after the grace what is left, half sent or half done, is answered 503: the sender keeps it."""
-    half = connect(http_listener)
-    half.send(
-        b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9\r\n\r\nx"
-    )
-    recorder.gate = background.call(asyncio.Event)
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(post)
-        assert recorder.waiting.acquire(timeout=10)
-        background.run(http_listener.stop(0))
-        assert (503, "2") == (future.result().status_code, future.result().headers["retry-after"])
-    assert 503 == half.read_reply()[0]
-    assert half.is_closed()
-    assert 0 == admission.in_flight_bytes
-
-
-def test_stop_before_start_does_nothing(recorder: Any, admission: Admission, background: Any):
-    """`stop` may be called at any time."""
-    background.run(HttpListener("127.0.0.1:0", recorder, admission, MiB).stop(1))

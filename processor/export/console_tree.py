@@ -1,0 +1,220 @@
+"""A trace as lines of text: what each span is, and below it whose it is and who said so.
+
+    trace 4bf92f3577b34da6a3ce929d0e0e4736 · 3 spans · 2.41 s
+    POST /chat  server · chat-api                                          2.41 s
+    │  user.id=ada (from langfuse.user.id)
+    ├─ retrieve documents                                                  180 ms
+    │     ↳ user.id=ada (from “POST /chat”)
+    └─ chat  gpt-4o-mini 812→64 tok · client                                1.2 s
+          ↳ user.id=ada (from “POST /chat”)
+
+Lines are made to fit, never wrapped. Iterative: a chain of spans may be thousands deep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from processor.attributes.keys import USER_ID
+from processor.export.console_sources import Sources
+from processor.export.console_span import Ancestor, Origin, Said, Shown
+from processor.export.console_text import Marks, cut, show_duration
+
+# Lines longer than this tear name and duration apart.
+_MAX_WIDTH: Final = 100
+# What is left to a span's own text however deep it lies; the guides above that are cut.
+_TEXT_WIDTH: Final = 44
+_INDENT: Final = 3
+_MAX_DETAIL: Final = 24
+_MAX_VALUE: Final = 40
+
+_GUIDE: Final = "dim"
+_NAME: Final = "bold"
+_ERROR: Final = "bold red"
+_DETAIL: Final = "dim"
+_MISSING: Final = "dim"
+_LABEL: Final = "yellow"
+_STYLES: Final = {Origin.OWN: "cyan", Origin.GIVEN: "green", Origin.AGREED: "magenta", Origin.COMPUTED: "magenta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A piece of a line that is kept together."""
+
+    text: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A span's place in the tree: the guides before its name, and those before the lines and spans below it."""
+
+    span: Shown
+    lead: str
+    below: str
+    service_above: str
+
+
+class Tree:
+    """Renders the `spans` of a trace that are new; `known` has them and those printed before."""
+
+    def __init__(self, spans: Sequence[Shown], known: Mapping[bytes, Ancestor], width: int, marks: Marks) -> None:
+        self._width = min(width, _MAX_WIDTH)
+        self._marks = marks
+        self._known = known
+        self._sources = Sources(known)
+        self._children: dict[bytes, list[Shown]] = {}
+        ids = {span.span_id for span in spans}
+        self._tops: list[Shown] = []
+        for span in sorted(spans, key=lambda span: span.start_ns):
+            parent_id = span.above.parent_id
+            if parent_id in ids:
+                self._children.setdefault(parent_id, []).append(span)
+            else:
+                self._tops.append(span)
+
+    def lines(self) -> list[Text]:
+        """All spans, each once, also where their parents run in circles."""
+        lines: list[Text] = []
+        tops = self._tops
+        while tops:
+            self._draw(tops, lines)
+            tops = self._children.pop(next(iter(self._children)), []) if self._children else []
+        return lines
+
+    def _draw(self, tops: list[Shown], lines: list[Text]) -> None:
+        stack = [_Row(span, "", "", self._service_above(span)) for span in reversed(tops)]
+        while stack:
+            row = stack.pop()
+            children = self._children.pop(row.span.span_id, [])
+            lines.append(self._first_line(row))
+            gap = row.below + (self._marks.pipe if children else " " * _INDENT)
+            lines += self._value_lines(row.span, gap)
+            last = len(children) - 1
+            for index in range(last, -1, -1):
+                stack.append(self._row(row, children[index], index == last))
+
+    def _row(self, above: _Row, span: Shown, is_last: bool) -> _Row:
+        marks = self._marks
+        below = self._clip(above.below + (" " * _INDENT if is_last else marks.pipe))
+        lead = below[:-_INDENT] + (marks.last if is_last else marks.branch)
+        return _Row(span, lead, below, above.span.above.service)
+
+    def _clip(self, guides: str) -> str:
+        levels = max((self._width - _TEXT_WIDTH) // _INDENT, 2)
+        if len(guides) <= levels * _INDENT:
+            return guides
+        return self._marks.ellipsis.ljust(_INDENT) + guides[-(levels - 1) * _INDENT :]
+
+    def _service_above(self, span: Shown) -> str:
+        parent = self._known.get(span.above.parent_id)
+        return parent.service if parent is not None else ""
+
+    # ---- what it is
+
+    def _first_line(self, row: _Row) -> Text:
+        marks = self._marks
+        duration = show_duration(row.span.end_ns - row.span.start_ns, marks) if not row.span.is_pending else ""
+        room = max(self._width - len(row.lead) - (cell_len(duration) + 2 if duration else 0), 8)
+        details = f" {marks.dot} ".join(self._details(row))
+        name = cut(row.span.above.name, max(room - cell_len(details) - 2 if details else room, min(16, room)), marks)
+        line = Text(row.lead, _GUIDE)
+        line.append(name, _ERROR if row.span.is_error else _NAME)
+        if details and room - cell_len(name) > 4:
+            line.append("  " + cut(details, room - cell_len(name) - 2, marks), _DETAIL)
+        if duration:
+            line.append(" " * max(self._width - line.cell_len - cell_len(duration), 1) + duration, _DETAIL)
+        return line
+
+    def _details(self, row: _Row) -> Iterable[str]:
+        span, marks = row.span, self._marks
+        if span.is_error:
+            yield "error"
+        if span.model or span.tokens:
+            yield f"{cut(span.model, _MAX_DETAIL, marks)} {span.tokens}".strip()
+        if span.kind:
+            yield span.kind
+        if span.above.service != row.service_above:
+            yield cut(span.above.service or "(no service)", _MAX_DETAIL, marks)
+        if span.is_pending:
+            yield "not ended"
+        if not row.lead and span.above.parent_id:
+            yield self._place(span)
+
+    def _place(self, span: Shown) -> str:
+        """Where a span belongs whose parent is not above it."""
+        parent = self._known.get(span.above.parent_id)
+        if parent is not None:
+            return f"under {self._quote(parent.name)}"
+        return "remote parent" if span.is_remote else "parent not received"
+
+    # ---- whose it is
+
+    def _value_lines(self, span: Shown, guides: str) -> list[Text]:
+        """The items, as many on a line as fit."""
+        room = max(self._width - len(guides), 8)
+        lines: list[Text] = []
+        used = room + 1
+        for item in self._items(span, room):
+            text = cut(item.text, room, self._marks)
+            if used + 2 + cell_len(text) > room:
+                lines.append(Text(guides, _GUIDE))
+                used = cell_len(text)
+            else:
+                lines[-1].append("  ")
+                used += 2 + cell_len(text)
+            lines[-1].append(text, item.style)
+        return lines
+
+    def _items(self, span: Shown, room: int) -> list[Item]:
+        items = []
+        if not span.values or span.values[0].key != USER_ID:
+            items.append(Item("[no user]", _MISSING))
+        groups: dict[tuple[Origin, str], list[Said]] = {}
+        for said in span.values:
+            groups.setdefault((said.origin, self._note(span, said)), []).append(said)
+        for (origin, note), group in groups.items():
+            mark = "" if origin is Origin.OWN else self._marks.inherited
+            pairs = [_pair(said, self._marks) for said in group]
+            items += self._group(mark, pairs, note, room, _STYLES[origin])
+        for said in span.labels:
+            mark = "label " if said.origin is Origin.OWN else self._marks.inherited + "label "
+            items += self._group(mark, [_pair(said, self._marks)], self._note(span, said), room, _LABEL)
+        if span.more:
+            items.append(Item(f"{self._marks.ellipsis} {span.more} more", _MISSING))
+        return items
+
+    def _group(self, mark: str, pairs: list[str], note: str, room: int, style: str) -> list[Item]:
+        """Values that come from the same place: together if they fit, else each with its note."""
+        end = f" {note}" if note else ""
+        together = mark + " ".join(pairs) + end
+        if note and cell_len(together) <= room:
+            return [Item(together, style)]
+        pair_room = max(room - cell_len(mark + end), 8)
+        return [Item(mark + cut(pair, pair_room, self._marks) + end, style) for pair in pairs]
+
+    def _note(self, span: Shown, said: Said) -> str:
+        """Where a value comes from, in words."""
+        if said.origin is Origin.OWN:
+            return f"(from {cut(said.alias, _MAX_DETAIL, self._marks)})" if said.alias else ""
+        if said.origin is Origin.AGREED:
+            return "(agreed in trace)"
+        if said.origin is Origin.COMPUTED:
+            return "(computed)"
+        source = self._sources.find(span.above.parent_id, said)
+        if source:
+            return f"(from {self._quote(source)})"
+        return "(from resource)" if said.is_default else "(from an earlier span)"
+
+    def _quote(self, name: str) -> str:
+        opening, closing = self._marks.quotes
+        return opening + cut(name, _MAX_DETAIL, self._marks) + closing
+
+
+def _pair(said: Said, marks: Marks) -> str:
+    return f"{cut(said.name, _MAX_VALUE, marks)}={cut(said.text, _MAX_VALUE, marks)}"
