@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from processor import __version__
-from processor.settings import (
-    Settings, SettingsError, load, origin, secret_fields, show_field, variable,
-)  # fmt: skip
+from processor.settings import Settings, SettingsError, load, origin, variable
 
 if TYPE_CHECKING:
     from processor.service import Service
@@ -94,21 +92,19 @@ def _check(_parsed: argparse.Namespace) -> int:
 
 
 def _print_config(parsed: argparse.Namespace) -> int:
+    from processor.settings_table import show
+
     settings = load()
-    rows = [(variable(name), _shown(settings, name), origin(name, os.environ)) for name in Settings.model_fields]
+    rows = [
+        (variable(name), show(name, getattr(settings, name)), origin(name, os.environ))
+        for name in Settings.model_fields
+    ]
     if parsed.format == "json":
         print(json.dumps({name: {"value": value, "origin": source} for name, value, source in rows}, indent=2))
         return OK
     for name, value, source in rows:
         print(f"{name}={value}" if parsed.format == "env" else f"{name:<46} {value:<32} {source}")
     return OK
-
-
-def _shown(settings: Settings, name: str) -> str:
-    value = getattr(settings, name)
-    if name in secret_fields() and value is not None:
-        return "****"
-    return show_field(name, value)
 
 
 def _demo(parsed: argparse.Namespace) -> int:

@@ -18,7 +18,11 @@ class TextFormatter(logging.Formatter):
         """One event."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname} {record.name}: {_printable(record.getMessage())}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        # Indented: whatever an exception's text holds, no line of it can pass for an event.
+        trace = [f"  {_printable(part)}" for part in self.formatException(record.exc_info).splitlines()]
+        return "\n".join([line, *trace])
 
 
 class JsonFormatter(logging.Formatter):

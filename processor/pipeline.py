@@ -65,6 +65,10 @@ class Pipeline:
         """Estimated bytes of everything that the trees hold and remember (S17)."""
         return self.buffer.memory.cost
 
+    def inherited(self) -> dict[str, int]:
+        """Values written on spans that did not have them, by key group."""
+        return {"user_id": self.writer.users, "session_id": self.writer.sessions, "baggage": self.writer.baggage}
+
     def count_malformed(self, rejected: dict[str, int]) -> None:
         """Count what was rejected, by reason."""
         for reason, count in rejected.items():

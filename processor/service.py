@@ -12,7 +12,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from processor import __version__, allocation
@@ -26,6 +26,7 @@ from processor.pipeline import Pipeline
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
+from processor.status import report_waiting, status
 from processor.telemetry import Warnings
 from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 from processor.export.split import split_request
@@ -39,6 +40,7 @@ _KEPT_SHARE: Final = 0.75
 # What is left of the grace period when draining ends: time to exit in.
 _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
+_REPORT_S: Final = 60.0
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -116,6 +118,7 @@ class Service:
         self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE))
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.listeners: dict[str, Listener] = {}
+        self.admin: Listener | None = None
 
     async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
         """Start, serve until SIGTERM or SIGINT, stop; 0. Raises `SettingsError` where it cannot start."""
@@ -138,8 +141,10 @@ class Service:
 
     async def _start(self) -> None:
         await self._listen()
+        await self._start_admin()
         self.queue.start()
         self._spawn(self.intake.tick_forever())
+        self._spawn(self._report_forever())
         self.is_ready = True
 
     async def _listen(self) -> None:
@@ -166,6 +171,32 @@ class Service:
             await self._stop_listeners()
             raise SettingsError(problems)
 
+    async def _start_admin(self) -> None:
+        endpoint = self.settings.admin_endpoint
+        if endpoint == "off":
+            return
+        from processor.admin import AdminApp
+        from processor.receive.server import HttpServer
+
+        self.admin = HttpServer(endpoint, AdminApp(self.status, lambda: self.is_ready))
+        try:
+            await self.admin.start()
+        except OSError as error:
+            self.admin = None
+            await self._stop_listeners()
+            problem = f"{variable('admin_endpoint')}: cannot listen on {endpoint}: {error}; choose a free port, or off"
+            raise SettingsError([problem]) from None
+
+    def status(self) -> Mapping[str, Any]:
+        """What `/status` says in this instant."""
+        return status(self.settings, self.intake, self.queue, self.warnings, time.monotonic())
+
+    async def _report_forever(self) -> None:
+        """Once a minute, who waits in vain (S15)."""
+        while True:
+            await asyncio.sleep(_REPORT_S)
+            report_waiting(self.pipeline, self.settings, time.monotonic())
+
     async def _stop_listeners(self) -> None:
         await asyncio.gather(*(listener.stop(_LISTENER_GRACE_S) for listener in self.listeners.values()))
 
@@ -181,6 +212,8 @@ class Service:
         await self.intake.release_all()
         await self.queue.drain(deadline)
         await self.queue.close()
+        if self.admin is not None:
+            await self.admin.stop(0)
         accounting = self.intake.accounting()
         LOG.info(
             "stopped: accepted %d = exported %d + lost %d",

@@ -1,26 +1,24 @@
 """Every setting: its variable, type, default and meaning, once.
 
-The README's table and `print-config` are made from this model. `load` reads the environment, reports every
-problem at once and never half-starts. Must not know any running state.
+The README's table and `print-config` are made from this model (`settings_table.py`). `load` reads the environment,
+reports every problem at once and never half-starts. Must not know any running state.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from processor.units import format_duration, format_size, parse_duration, parse_endpoint, parse_size
+from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
+from processor.units import parse_duration, parse_endpoint, parse_size, split_endpoint
 
-PREFIX = "SPAN_PROCESSOR_"
+__all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
+
 MiB = 1024 * 1024
 
 
@@ -43,8 +41,10 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
+# The upper bounds keep every sum and tick within 64 bits: a petabyte, 31 years, a thousand million.
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=1 << 50)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
@@ -57,7 +57,7 @@ def default_memory_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         except (OSError, ValueError):
             continue
         if limit < 1 << 50:  # cgroup v1 says "no limit" with a number near 2**63
-            return max(limit * 7 // 10, 64 * MiB)
+            return limit * 7 // 10
     return 256 * MiB
 
 
@@ -86,11 +86,13 @@ class Settings(BaseSettings):
         None, description="`otlp` or `console`. Default: `otlp` when an endpoint is known, else `console`"
     )
     exporter_otlp_endpoint: str | None = Field(
-        None, description="the downstream, `http://…` plain or `https://…` with TLS. Nothing falls back to `OTEL_EXPORTER_OTLP_*`"
+        None,
+        description="the downstream, `http://…` plain or `https://…` with TLS. Nothing falls back to "
+        "`OTEL_EXPORTER_OTLP_*`",
     )
-    exporter_otlp_protocol: Annotated[
-        Literal["grpc", "http/protobuf", "http/json"], BeforeValidator(_lower)
-    ] = Field("grpc", description="`grpc`, `http/protobuf` or `http/json`")
+    exporter_otlp_protocol: Annotated[Literal["grpc", "http/protobuf", "http/json"], BeforeValidator(_lower)] = Field(
+        "grpc", description="`grpc`, `http/protobuf` or `http/json`"
+    )
     exporter_otlp_headers: SecretStr | None = Field(
         None, description="`name=value,…`, percent-encoded where need be, sent with every request. Secret"
     )
@@ -113,9 +115,12 @@ class Settings(BaseSettings):
         description="attribute keys that say whose a span is, in order",
     )  # fmt: skip
     user_id_fallback_keys: Names = Field(
-        ("gen_ai.user.id", "gen_ai.user", "gen_ai.request.user", "llm.user", "enduser.pseudo.id", "posthog.distinct_id"),
+        (
+            "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user", "llm.user", "enduser.pseudo.id",
+            "posthog.distinct_id",
+        ),
         description="keys that count only where neither the span nor an ancestor has one of `USER_ID_KEYS`",
-    )
+    )  # fmt: skip
     session_id_keys: Names = Field(
         (
             "langfuse.session.id", "session.id", "langfuse_session_id",
@@ -134,7 +139,7 @@ class Settings(BaseSettings):
         description="further attribute keys to hand down, `*` at the end allowed; the word `langfuse` stands for "
         "`langfuse.trace.name,langfuse.trace.tags,langfuse.trace.metadata.*,langfuse.version,langfuse.environment`",
     )
-    max_value_length: int = Field(200, ge=1, description="longest carried value, in characters")
+    max_value_length: Count = Field(200, description="longest carried value, in characters")
     warn_sender: bool = Field(True, description="tell senders of dropped values by OTLP's `partial_success`")
     roots: Annotated[Literal["local", "any"], BeforeValidator(_lower)] = Field(
         "local",
@@ -143,19 +148,23 @@ class Settings(BaseSettings):
     )
     fill: Annotated[Literal["none", "orphans", "trace"], BeforeValidator(_lower)] = Field(
         "orphans",
-        description="which spans take the one value that their trace agrees on: `none`, `orphans`, or every span of the `trace`",
+        description="which spans take the one value that their trace agrees on: `none`, `orphans`, or every span of "
+        "the `trace`",
     )
     trace_quiet: Duration = Field(10.0, description="how long a trace must be quiet under `FILL=trace`")
     max_wait: Duration = Field(300.0, description="longest wait of a span for its parents")
-    remember_traces: int = Field(100_000, ge=1, description="released traces to remember for late spans")
+    remember_traces: Count = Field(100_000, description="released traces to remember for late spans")
     remember_for: Duration = Field(600.0, description="how long to remember them")
-    max_spans_per_trace: int = Field(32_000, ge=1, description="held spans of one trace; more are released early")
+    max_spans_per_trace: Count = Field(32_000, description="held spans of one trace; more are released early")
     memory_limit: Size = Field(
         default_factory=default_memory_limit,
-        description="bound on what is held, queued and in flight. Default: 70 % of the container's limit, else `256MiB`",
+        description="bound on what is held, queued and in flight. Default: 70 % of the container's limit, else "
+        "`256MiB`",
     )
-    queue_max_age: Duration = Field(300.0, description="a batch that could not be delivered for so long is given up, counted")
-    batch_max_spans: int = Field(8192, ge=1, description="spans an export request")
+    queue_max_age: Duration = Field(
+        300.0, description="a batch that could not be delivered for so long is given up, counted"
+    )
+    batch_max_spans: Count = Field(8192, description="spans an export request")
     batch_max_size: Size = Field(3 * MiB, description="bytes an export request")
     batch_max_delay: Duration = Field(0.0, description="how long a batch may gather while an export slot is free")
     shutdown_timeout: Duration = Field(25.0, description="from SIGTERM to exit at the latest")
@@ -179,13 +188,14 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """The settings of this process's environment. Raises `SettingsError` with every problem at once."""
-    problems = [*_unknown_names(os.environ)]
-    secrets, unreadable = _read_secret_files(os.environ)
+    secrets = secret_fields()
+    problems = unknown_names(os.environ, Settings.model_fields, secrets)
+    values, unreadable = read_secret_files(os.environ, secrets)
     problems += unreadable
     try:
-        settings = Settings.model_validate(secrets)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(detail) for detail in error.errors()]
+        problems += [explain(detail, secrets) for detail in error.errors()]
         raise SettingsError(problems) from None
     problems += _contradictions(settings)
     if problems:
@@ -193,122 +203,46 @@ def load() -> Settings:
     return settings
 
 
-def variable(name: str) -> str:
-    """The environment variable of a field."""
-    return PREFIX + name.upper()
-
-
 def secret_fields() -> list[str]:
     """Fields whose value must never be shown, and which `…_FILE` may supply."""
-    return [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    annotations = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return [name for name, annotation in annotations.items() if SecretStr in (annotation, *get_args(annotation))]
 
 
 def origin(name: str, environ: Mapping[str, str]) -> str:
     """Where a field's value came from: its variable, its file, or `default`."""
-    for candidate in (variable(name), variable(name) + "_FILE"):
-        if environ.get(candidate):
-            return candidate
-    return "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the settings table: variable without prefix, default as a user writes it, meaning."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-def table() -> list[Row]:
-    """Every setting, in the order of the model."""
-    return [
-        Row(name.upper(), show_field(name, field.default) if field.default_factory is None else "", field.description or "")
-        for name, field in Settings.model_fields.items()
-    ]
-
-
-def show(value: object) -> str:
-    """A value in the form in which it is written in a variable; secrets as `****`."""
-    if value is None:
-        return ""
-    if isinstance(value, SecretStr):
-        return "****"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value)
-
-
-def show_field(name: str, value: object) -> str:
-    """`show`, with the unit of durations and sizes."""
-    field = Settings.model_fields[name]
-    if isinstance(value, float):
-        return format_duration(value)
-    if isinstance(value, int) and not isinstance(value, bool) and _is_size(field):
-        return format_size(value)
-    return show(value)
-
-
-def _is_size(field: FieldInfo) -> bool:
-    return any(isinstance(part, BeforeValidator) and part.func is parse_size for part in field.metadata) or (
-        "parse_size" in str(field.annotation)
-    )
-
-
-# What Kubernetes injects for a Service called `span-processor` is not ours.
-_KUBERNETES = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)")
-
-
-def _unknown_names(environ: Mapping[str, str]) -> list[str]:
-    known = {variable(name) for name in Settings.model_fields}
-    known |= {variable(name) + "_FILE" for name in secret_fields()}
-    problems = []
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in known or _KUBERNETES.fullmatch(name.removeprefix(PREFIX)):
-            continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        problems.append(f"{name}: no such setting; the nearest is {near[0]}")
-    return problems
-
-
-def _read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    values: dict[str, str] = {}
-    problems = []
-    for name in secret_fields():
-        path = environ.get(variable(name) + "_FILE")
-        if not path:
-            continue
-        if environ.get(variable(name)):
-            problems.append(f"{variable(name)}_FILE: {variable(name)} is set too; keep one of them")
-            continue
-        try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{variable(name)}_FILE: cannot read {path}: {error}; name a readable text file")
-            continue
-        if not values[name]:
-            problems.append(f"{variable(name)}_FILE: {path} is empty; put the value into it")
-    return values, problems
-
-
-def _explain(detail: Any) -> str:
-    name = variable(str(detail["loc"][0])) if detail["loc"] else PREFIX
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if name.removeprefix(PREFIX).lower() in secret_fields():
-        return f"{name}: {message}"
-    return f"{name}: {message}, not {str(detail['input'])[:80]!r}"
+    given = variables(environ)
+    candidates = (variable(name), variable(name) + FILE_SUFFIX)
+    return next((candidate for candidate in candidates if candidate in given), "default")
 
 
 def _contradictions(settings: Settings) -> list[str]:
     """Settings that are each right and together wrong."""
     problems = []
     if settings.exporter == "otlp" and not settings.exporter_otlp_endpoint:
-        problems.append(f"{PREFIX}EXPORTER_OTLP_ENDPOINT: needed where {PREFIX}EXPORTER=otlp, e.g. http://collector:4317")
+        problems.append(
+            f"{PREFIX}EXPORTER_OTLP_ENDPOINT: needed where {PREFIX}EXPORTER=otlp, e.g. http://collector:4317"
+        )
     if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
         problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
+    problems += _shared_addresses(settings)
+    if settings.max_request_bytes > settings.memory_limit // 4:
+        problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: must be at most a quarter of {PREFIX}MEMORY_LIMIT")
     pair = (settings.exporter_otlp_client_certificate, settings.exporter_otlp_client_key)
     if (pair[0] is None) != (pair[1] is None):
         problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")
+    return problems
+
+
+def _shared_addresses(settings: Settings) -> list[str]:
+    """One problem for each listener whose address another one has taken."""
+    taken: dict[str, str] = {}
+    problems = []
+    for name in ("receiver_grpc_endpoint", "receiver_http_endpoint", "admin_endpoint"):
+        endpoint = getattr(settings, name)
+        if endpoint == "off" or split_endpoint(endpoint)[1] == 0:  # 0: the system chooses, and not the same twice
+            continue
+        if endpoint in taken:
+            problems.append(f"{variable(name)}: {endpoint} is {taken[endpoint]} too; give each its own port")
+        taken.setdefault(endpoint, variable(name))
     return problems

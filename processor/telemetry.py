@@ -56,7 +56,11 @@ class Warnings:
             key = escape(drop.key)
             if self._limit.allows((key, drop.reason), now_s):
                 LOG.warning(
-                    "dropped an invalid value of %s: %s (%s, length %d)", key, REASONS[drop.reason], drop.type, drop.length
+                    "dropped an invalid value of %s: %s (%s, length %d)",
+                    key,
+                    REASONS[drop.reason],
+                    drop.type,
+                    drop.length,
                 )
             if self._may_tell(drop.reason, now_s, told):
                 told[(key, drop.reason)] = None

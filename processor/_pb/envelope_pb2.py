@@ -4,37 +4,32 @@
 # source: envelope.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
+
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-_runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC,
-    7,
-    35,
-    1,
-    '',
-    'envelope.proto'
-)
+
+_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "envelope.proto")
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-
-
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0e\x65nvelope.proto\x12\x17span_processor.envelope\"I\n\x07Request\x12>\n\x0eresource_spans\x18\x01 \x03(\x0b\x32&.span_processor.envelope.ResourceSpans\"I\n\rResourceSpans\x12\x38\n\x0bscope_spans\x18\x02 \x03(\x0b\x32#.span_processor.envelope.ScopeSpans\"\x1b\n\nScopeSpans\x12\r\n\x05spans\x18\x02 \x03(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
+    b'\n\x0e\x65nvelope.proto\x12\x17span_processor.envelope"I\n\x07Request\x12>\n\x0eresource_spans\x18\x01 \x03(\x0b\x32&.span_processor.envelope.ResourceSpans"I\n\rResourceSpans\x12\x38\n\x0bscope_spans\x18\x02 \x03(\x0b\x32#.span_processor.envelope.ScopeSpans"\x1b\n\nScopeSpans\x12\r\n\x05spans\x18\x02 \x03(\x0c\x62\x06proto3'
+)
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envelope_pb2', _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "envelope_pb2", _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_REQUEST']._serialized_start=43
-  _globals['_REQUEST']._serialized_end=116
-  _globals['_RESOURCESPANS']._serialized_start=118
-  _globals['_RESOURCESPANS']._serialized_end=191
-  _globals['_SCOPESPANS']._serialized_start=193
-  _globals['_SCOPESPANS']._serialized_end=220
+    DESCRIPTOR._loaded_options = None
+    _globals["_REQUEST"]._serialized_start = 43
+    _globals["_REQUEST"]._serialized_end = 116
+    _globals["_RESOURCESPANS"]._serialized_start = 118
+    _globals["_RESOURCESPANS"]._serialized_end = 191
+    _globals["_SCOPESPANS"]._serialized_start = 193
+    _globals["_SCOPESPANS"]._serialized_end = 220
 # @@protoc_insertion_point(module_scope)

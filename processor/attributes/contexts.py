@@ -1,7 +1,7 @@
 """What is in force: making contexts, laying one over another, filling gaps. Pure; knows keys, not trees.
 
-    overlay(parent's context, own values)   the nearest ancestor wins, key by key (S10)
-    fill(context, …)                        what a span gets whose chain is broken (S12)
+overlay(parent's context, own values)   the nearest ancestor wins, key by key (S10)
+fill(context, …)                        what a span gets whose chain is broken (S12)
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Contexts:
         The keys that were filled in are named in the result's `derived`.
         """
         values = {
-            key: value for key, value in context.values.items() if not (value.is_weak and (key in conflicts or key in said.values))
+            key: value
+            for key, value in context.values.items()
+            if not (value.is_weak and (key in conflicts or key in said.values))
         }
         filled = [key for key in said.values if key not in values and key not in conflicts][: MAX_KEYS - len(values)]
         if not filled and len(values) == len(context.values):

@@ -103,7 +103,8 @@ class Reader:
             reading = self._reading(group.hits)
             self.drops += reading.drops
             values = {
-                key: Value(key, value.identity, value.encoded, False) for key, value in reading.own.context.values.items()
+                key: Value(key, value.identity, value.encoded, False)
+                for key, value in reading.own.context.values.items()
             }
             defaults = self.contexts.make(values)
             group.defaults = defaults
@@ -236,7 +237,13 @@ class Reader:
 
     def _header(self, reading: _Reading, value: object) -> None:
         """Baggage captured from a header counts where the span itself has no strong value (S2, S4)."""
-        lines = [value] if isinstance(value, str) else [line for line in value if isinstance(line, str)] if isinstance(value, tuple) else []
+        lines = (
+            [value]
+            if isinstance(value, str)
+            else [line for line in value if isinstance(line, str)]
+            if isinstance(value, tuple)
+            else []
+        )
         for member, text in parse_baggage(",".join(lines)).items():
             key = span_key(member).encode("utf-8", "replace")
             if key == USER_ID or key == SESSION_ID:
@@ -294,7 +301,12 @@ def _is_text(key: bytes) -> bool:
 
 def _says_something(own: Own) -> bool:
     return bool(
-        own.context.values or own.present or own.hollow or own.derived or own.is_app_root or own.pending_parent is not None
+        own.context.values
+        or own.present
+        or own.hollow
+        or own.derived
+        or own.is_app_root
+        or own.pending_parent is not None
     )
 
 

@@ -27,7 +27,9 @@ class Backlog:
     def __init__(self, limits: Limits, split: Split, on_settled: Callable[[], None]) -> None:
         self.ledger = Ledger()
         self.notices = Notices()
-        self._max_age_s = limits.max_age_s
+        self._gathers = limits.batch_max_delay_s > 0
+        self._max_age_s = float("inf") if limits.max_age_s is None else limits.max_age_s
+        self._nothing_expires_before = float("-inf")  # so that most calls of `expire` end at a comparison
         self._split = split
         self._on_settled = on_settled
         self._lines = Lines(limits)
@@ -35,7 +37,7 @@ class Backlog:
         self._vain_splits = 0
 
     def __bool__(self) -> bool:
-        return bool(self._retries) or bool(self._lines)
+        return len(self._lines) > 0 or len(self._retries) > 0
 
     def add(self, chunk: Chunk, now: float) -> None:
         """A chunk joins its line; its items are accepted."""
@@ -49,16 +51,12 @@ class Backlog:
 
     def ripens_at(self) -> float:
         """When the next batch may leave; only when something waits. A batch to be sent again gathers no more."""
-        at = None if self._retries else self._lines.ripens_at()
-        return float("-inf") if at is None else at
+        return self._lines.ripens_at() if self._gathers and not self._retries else float("-inf")
 
     def expires_at(self) -> float:
-        """When the oldest part will be too old."""
-        if self._max_age_s is None:
-            return float("inf")
+        """When the oldest part will be too old; infinity when nothing waits."""
         oldest = min((batch.since for batch in self._retries), default=float("inf"))
-        waiting = self._lines.oldest()
-        return min(oldest, oldest if waiting is None else waiting) + self._max_age_s
+        return (min(oldest, self._lines.oldest()) if self._lines else oldest) + self._max_age_s
 
     def take(self, is_probe: bool) -> Batch:
         """The next batch; only when something waits.
@@ -74,6 +72,7 @@ class Backlog:
     def put_back(self, batch: Batch) -> None:
         """A batch that was taken waits again, behind the others that failed."""
         self._retries.append(batch)
+        self._nothing_expires_before = min(self._nothing_expires_before, batch.since + self._max_age_s)
 
     def export(self, batch: Batch, outcome: Outcome, now: float) -> None:
         """Delivered, but for what the downstream rejected (facts E3).
@@ -102,14 +101,16 @@ class Backlog:
         else:
             self.ledger.divide(batch, halves)
             self._retries.extendleft(reversed(halves))
+            self._nothing_expires_before = min(self._nothing_expires_before, batch.since + self._max_age_s)
 
     def expire(self, now: float) -> None:
         """Give up what is too old (QUEUE_MAX_AGE)."""
-        if self.expires_at() > now or self._max_age_s is None:
+        if now < self._nothing_expires_before:
             return
-        than = now - self._max_age_s
-        self._lose_retries(lambda batch: batch.since <= than, LossReason.TOO_OLD, now)
-        self._lose_chunks(self._lines.take_older(than), LossReason.TOO_OLD, now)
+        # The same sum as in `expires_at`, so that a timer set to it finds something to do.
+        self._lose_retries(lambda batch: batch.since + self._max_age_s <= now, LossReason.TOO_OLD, now)
+        self._lose_chunks(self._lines.take_expired(now, self._max_age_s), LossReason.TOO_OLD, now)
+        self._nothing_expires_before = min(self.expires_at(), now + self._max_age_s)
 
     def drop(self, signal: Signal, reason: LossReason, now: float) -> None:
         """Give up everything of a signal."""

@@ -7,13 +7,13 @@ parameter. Must not know the downstream.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from processor.export.export import Chunk
 from processor.signals import Signal
 
-# What a waiting chunk costs beside its bytes: the bytes object's head, the chunk, its tuple, time and place in the line.
+# What a waiting chunk costs beside its bytes: heads of the bytes and the chunk, its tuple, time and place in the line.
 # Measured with tracemalloc over 100,000 chunks: 177 bytes on Python 3.11.
 CHUNK_OVERHEAD_BYTES = 180
 
@@ -36,20 +36,16 @@ class Limits:
 class Batch:
     """One request's worth. Belongs to the queue, or to the slot that sends it.
 
-    `sizes`: bytes and items of each chunk in `body`, in order. `since`: when the oldest chunk arrived, by the queue's
-    clock. `attempts`: how often it was sent already.
+    `items`: how many spans (for metrics and logs: requests) it carries. `sizes`: bytes and items of each chunk in
+    `body`, in order. `since`: when the oldest chunk arrived, by the queue's clock. `attempts`: how often it was sent.
     """
 
     signal: Signal
     body: bytes
+    items: int
     sizes: tuple[tuple[int, int], ...]
     since: float
     attempts: int = 0
-
-    @property
-    def items(self) -> int:
-        """How many spans (for metrics and logs: requests) it carries."""
-        return sum(items for _, items in self.sizes)
 
     @property
     def cost_bytes(self) -> int:
@@ -58,15 +54,15 @@ class Batch:
 
 
 class Lines:
-    """The waiting chunks: one line a signal, each in order of arrival. Only the queue may touch it."""
+    """The waiting chunks: one line a signal, each in order of arrival. Only the backlog may touch it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lines: dict[Signal, _Line] = {signal: _Line() for signal in Signal}
         self._count = 0
 
-    def __bool__(self) -> bool:
-        return self._count > 0
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, chunk: Chunk, now: float) -> None:
         """Put a chunk at the end of its line."""
@@ -76,55 +72,59 @@ class Lines:
         line.items += chunk.items
         self._count += 1
 
-    def ripens_at(self) -> float | None:
-        """When the first line may leave: its oldest chunk has gathered long enough, or it is full. None when empty."""
-        return min(map(self._ripeness, self._waiting()), default=None)
+    def ripens_at(self) -> float:
+        """When the next line may leave: its oldest chunk gathered long enough, or it is full. Only when not empty."""
+        return self._ripeness(self._ripest())
 
     def take(self) -> Batch:
-        """The oldest line's chunks as far as one request holds; one larger chunk goes alone. Only when not empty.
-
-        A full line goes before one that still gathers (BATCH_MAX_DELAY).
-        """
-        line = min(self._waiting(), key=self._ripeness)
-        since, first = line.chunks[0]
-        taken = [first.body]
-        sizes = [(len(first.body), first.items)]
-        size, items = sizes[0]
-        self._drop_first(line)
+        """The ripest line's chunks as far as one request holds; one larger chunk goes alone. Only when not empty."""
+        line = self._ripest()
+        since = line.since
+        first = self._drop_first(line)
+        size, items = len(first.body), first.items
+        if not line.chunks:
+            return Batch(first.signal, first.body, items, ((size, items),), since)
+        bodies, sizes = [first.body], [(size, items)]
         while line.chunks:
             chunk = line.chunks[0][1]
-            size, items = size + len(chunk.body), items + chunk.items
-            if size > self._limits.batch_max_bytes or items > self._limits.batch_max_items:
+            size += len(chunk.body)
+            if size > self._limits.batch_max_bytes or items + chunk.items > self._limits.batch_max_items:
                 break
-            taken.append(chunk.body)
+            items += chunk.items
+            bodies.append(chunk.body)
             sizes.append((len(chunk.body), chunk.items))
             self._drop_first(line)
-        return Batch(first.signal, taken[0] if len(taken) == 1 else b"".join(taken), tuple(sizes), since)
+        return Batch(first.signal, bodies[0] if len(bodies) == 1 else b"".join(bodies), items, tuple(sizes), since)
 
-    def take_older(self, than: float) -> list[Chunk]:
-        """The chunks that arrived at `than` or before."""
-        return [chunk for line in self._lines.values() for chunk in self._pop_older(line, than)]
+    def take_expired(self, now: float, max_age_s: float) -> list[Chunk]:
+        """The chunks that have waited so long."""
+        taken = []
+        for line in self._lines.values():
+            while line.chunks and line.since + max_age_s <= now:
+                taken.append(self._drop_first(line))
+        return taken
 
     def take_all(self, signal: Signal) -> list[Chunk]:
         """Every chunk of a signal."""
-        return list(self._pop_older(self._lines[signal], float("inf")))
+        line = self._lines[signal]
+        return [self._drop_first(line) for _ in range(len(line.chunks))]
 
-    def oldest(self) -> float | None:
-        """When the oldest chunk arrived; None when empty."""
-        return min((line.since for line in self._waiting()), default=None)
+    def oldest(self) -> float:
+        """When the oldest chunk arrived; only when not empty."""
+        return min(line.since for line in self._lines.values() if line.chunks)
 
-    def _waiting(self) -> Iterable[_Line]:
-        return (line for line in self._lines.values() if line.chunks)
+    def _ripest(self) -> _Line:
+        """The line to leave next: the one whose oldest chunk came first, with a full one before one that gathers."""
+        return min((line for line in self._lines.values() if line.chunks), key=self._ripeness)
 
     def _ripeness(self, line: _Line) -> float:
-        return line.since if _is_full(line, self._limits) else line.since + self._limits.batch_max_delay_s
-
-    def _pop_older(self, line: _Line, than: float) -> Iterable[Chunk]:
-        while line.chunks and line.since <= than:
-            yield self._drop_first(line)
+        limits = self._limits
+        if line.bytes >= limits.batch_max_bytes or line.items >= limits.batch_max_items:
+            return line.since
+        return line.since + limits.batch_max_delay_s
 
     def _drop_first(self, line: _Line) -> Chunk:
-        _, chunk = line.chunks.popleft()
+        chunk = line.chunks.popleft()[1]
         line.bytes -= len(chunk.body)
         line.items -= chunk.items
         self._count -= 1
@@ -157,10 +157,7 @@ def halve(batch: Batch, split: Split) -> tuple[Batch, Batch] | None:
         return None
     left, right, left_items, _ = parts
     items = min(max(left_items, 0), batch.items)
-    return (
-        Batch(batch.signal, left, ((len(left), items),), batch.since),
-        Batch(batch.signal, right, ((len(right), batch.items - items),), batch.since),
-    )
+    return _part(batch, left, [(len(left), items)]), _part(batch, right, [(len(right), batch.items - items)])
 
 
 def _halve_between_chunks(batch: Batch) -> tuple[Batch, Batch]:
@@ -168,11 +165,8 @@ def _halve_between_chunks(batch: Batch) -> tuple[Batch, Batch]:
     while cut == 0 or (cut < len(batch.sizes) - 1 and size + batch.sizes[cut][0] <= len(batch.body) // 2):
         size += batch.sizes[cut][0]
         cut += 1
-    return (
-        Batch(batch.signal, batch.body[:size], batch.sizes[:cut], batch.since),
-        Batch(batch.signal, batch.body[size:], batch.sizes[cut:], batch.since),
-    )
+    return _part(batch, batch.body[:size], batch.sizes[:cut]), _part(batch, batch.body[size:], batch.sizes[cut:])
 
 
-def _is_full(line: _Line, limits: Limits) -> bool:
-    return line.bytes >= limits.batch_max_bytes or line.items >= limits.batch_max_items
+def _part(batch: Batch, body: bytes, sizes: Sequence[tuple[int, int]]) -> Batch:
+    return Batch(batch.signal, body, sum(items for _, items in sizes), tuple(sizes), batch.since)

@@ -7,20 +7,18 @@ imported by the first view, so that nobody else pays for them. Must not know the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from processor.attributes.keys import KeySettings
 from processor.attributes.read import Drop
-from processor.attributes.validate import REASONS
 from processor.span import Context, Group, Own
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from processor.export.console_traces import Batch, Limits
+    from processor.export.view.traces import Batch, Limits
 
 # Spans printed between two chances for others to run: about 20 ms.
 STEP: Final = 100
@@ -28,64 +26,58 @@ STEP: Final = 100
 WARNING_DELAY_S: Final = 3.0
 _MAX_WARNINGS: Final = 10
 
-# Both sides of the accounting identity (S25); those with False are shown only when there are any.
-_IN: Final = {"accepted": True, "recovered": False}
-_OUT: Final = {"exported": True, "lost": True, "held": True, "queued": True, "journaled": False}
-
 _WARNING: Final = "yellow"
-_HEAD: Final = "bold"
-_FOOT: Final = "dim"
+_HEADING: Final = "bold"
+_FOOTER: Final = "dim"
 
 
 class ConsoleView:
     """Shows spans on `console`. `keys` names the aliases; `roots_any`: a remote parent does not make a root.
 
-    One owner, like the pipeline. When nobody reads the console any more it goes silent: `is_closed`.
+    One owner, like the pipeline. When nobody reads the console any more it falls silent: `is_closed`.
     """
 
     def __init__(
         self, console: Console, keys: KeySettings, roots_any: bool = False, limits: Limits | None = None
     ) -> None:
-        from processor.export.console_span import SpanReader
-        from processor.export.console_text import marks_for
-        from processor.export.console_traces import Limits, Traces
+        from processor.export.view.span import SpanReader
+        from processor.export.view.text import marks_for
+        from processor.export.view.traces import Limits, Traces
 
         self.is_closed = False
         self._console = console
         self._marks = marks_for(console.encoding)
         self._reader = SpanReader(keys, roots_any, self._marks)
         self._traces = Traces(limits or Limits())
-        self._warnings: Counter[str] = Counter()
-        self._unlisted = 0
+        self._drops: dict[tuple[bytes, str, str, int], tuple[Drop, int]] = {}
+        self._dropped = 0
         self._warned_s: float | None = None
         self._has_printed = False
+        self._owes_footer = False
         self._footer = ""
 
     def observe(self, raw: bytes, suffix: bytes, group: Group, own: Own | None, context: Context, reason: str) -> None:
         """A span leaves the pipeline (`processor.pipeline.Observer`)."""
         if not self.is_closed:
             trace_id, span = self._reader.read(raw, suffix, group, own, context)
-            for batch in self._traces.add(trace_id, span, reason):
-                self._show(batch)
+            self._show(self._traces.add(trace_id, span, reason))
 
     def warn(self, drops: Sequence[Drop]) -> None:
         """Values were dropped (S8): said below the next tree, or alone if none comes. Never shows a value."""
         for drop in drops:
-            line = self._warning(drop)
-            if line in self._warnings or len(self._warnings) < _MAX_WARNINGS:
-                self._warnings[line] += 1
-            else:
-                self._unlisted += 1
+            self._dropped += 1
+            same = (drop.key, drop.reason, drop.type, drop.length)
+            if same in self._drops or len(self._drops) < _MAX_WARNINGS:
+                self._drops[same] = (drop, self._drops.get(same, (drop, 0))[1] + 1)
 
     def tick(self, now_s: float) -> bool:
-        """Print what is due, at most about STEP spans; True if there is more to print now. Call it a few times a second.
+        """Print what is due, at most about STEP spans; True if there is more to print now. For a few calls a second.
 
         `now_s`: seconds of a monotonic clock. What was observed since the last tick counts as observed now.
         """
         batches, has_more = self._traces.take_due(now_s, STEP)
-        for batch in batches:
-            self._show(batch)
-        if self._warnings:
+        self._show(batches)
+        if self._drops:
             self._warned_s = now_s if self._warned_s is None else self._warned_s
             if batches or now_s >= self._warned_s + WARNING_DELAY_S:
                 self._show_warnings()
@@ -93,39 +85,51 @@ class ConsoleView:
 
     def flush(self) -> None:
         """Print all that is left, at shutdown."""
-        for batch in self._traces.take_all():
-            self._show(batch)
-        if self._warnings:
-            self._show_warnings()
+        self._show(self._traces.take_all())
+        self._show_warnings()
 
     def footer(self, accounting: Mapping[str, int]) -> None:
-        """The accounting identity (S25), if traces were printed since the last one and it has changed."""
-        sides = [{name: accounting.get(name, 0) for name in side} for side in (_IN, _OUT)]
-        sign = "=" if sum(sides[0].values()) == sum(sides[1].values()) else self._marks.unequal
-        line = f"{_sum(sides[0], _IN)} {sign} {_sum(sides[1], _OUT)}"
-        if self._has_printed and line != self._footer:
+        """The accounting identity (S25), where it has changed since the last one and trees were printed."""
+        from processor.export.view.lines import accounting_line
+
+        line = accounting_line(accounting, self._marks)
+        if self._owes_footer and line != self._footer:
             self._footer = line
-            self._print([self._text(line, _FOOT)])
-        self._has_printed = False
+            self._print([self._text(line, _FOOTER)])
+        self._owes_footer = False
 
-    def _show(self, batch: Batch) -> None:
-        from processor.export.console_tree import Tree
+    def _show(self, batches: Sequence[Batch]) -> None:
+        from processor.export.view.lines import heading
+        from processor.export.view.tree import Tree
 
-        if not batch.spans:
+        for batch in batches:
+            width = self._console.width
+            lines = [self._text("", "")] if self._has_printed else []
+            lines.append(self._text(heading(batch, width, self._marks), _HEADING))
+            self._print(lines + Tree(batch.spans, batch.known, width, self._marks).lines())
+            self._has_printed = self._owes_footer = True
+
+    def _show_warnings(self) -> None:
+        from processor.export.view.lines import warning
+
+        drops, self._drops = self._drops, {}
+        unsaid, self._dropped = self._dropped - sum(count for _, count in drops.values()), 0
+        self._warned_s = None
+        lines = [warning(drop, count, self._console.width, self._marks) for drop, count in drops.values()]
+        if unsaid:
+            lines.append(f"! {self._marks.ellipsis} {unsaid} more values dropped")
+        self._print([self._text(line, _WARNING) for line in lines])
+
+    def _text(self, line: str, style: str) -> Text:
+        from rich.text import Text
+
+        return Text(line, style)
+
+    def _print(self, lines: Sequence[Text]) -> None:
+        """One write for all lines. A reader that has gone, or a full disk, must not stop the processor."""
+        if not lines or self.is_closed:
             return
-        tree = Tree(batch.spans, batch.known, self._console.width, self._marks)
-        self._print([self._text(self._head(batch), _HEAD), *tree.lines()])
-        self._has_printed = True
-
-    def _head(self, batch: Batch) -> str:
-        from processor.export.console_text import show_duration
-
-        marks = self._marks
-        count = len(batch.spans)
-        trace = f"trace {batch.trace_id.hex()}"
-        if batch.is_addition:
-            return f"{marks.ellipsis} {count} more {'span' if count == 1 else 'spans'} of {trace}"
-        starts = [span.start_ns for span in batch.spans if span.start_ns]
-        duration_ns = max(span.end_ns for span in batch.spans) - min(starts) if starts else 0
-        parts = [trace, f"{count} {'span' if count == 1 else 'spans'}", show_duration(duration_ns, marks)]
-        return f" {marks.dot} ".join(part for part in parts if part)
+        try:
+            self._console.print(self._text("\n", "").join(lines), no_wrap=True, overflow="ignore", highlight=False)
+        except (OSError, SystemExit):  # rich answers a broken pipe with SystemExit
+            self.is_closed = True

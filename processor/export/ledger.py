@@ -47,10 +47,11 @@ class Ledger:
     def export(self, batch: Batch, rejected: int) -> None:
         """The downstream acknowledged a batch, but for the `rejected` items (partial_success)."""
         counts = self.counts[batch.signal]
-        items, lost = batch.items, min(rejected, batch.items)
-        counts.queued -= items
-        counts.exported += items - lost
-        counts.lost[LossReason.REJECTED] += lost
+        lost = min(rejected, batch.items)
+        counts.queued -= batch.items
+        counts.exported += batch.items - lost
+        if lost:
+            counts.lost[LossReason.REJECTED] += lost
         self.queued_bytes -= batch.cost_bytes
 
     def lose(self, batch: Batch, reason: LossReason) -> None:

@@ -166,7 +166,8 @@ class Queue:
                 await self._rest()
                 continue
             ticket = self._circuit.begin()
-            self._wake(self._clock())  # what is left is another slot's
+            if self._backlog:
+                self._wake(self._clock())  # what is left is another slot's
             await self._attempt(batch, ticket)
 
     async def _rest(self) -> None:
@@ -183,6 +184,8 @@ class Queue:
 
     def _next(self) -> Batch | None:
         """The batch that goes now, if one does."""
+        if not self._backlog:
+            return None
         now = self._clock()
         self._backlog.expire(now)
         return self._backlog.take(is_probe=not self._circuit.is_ready) if self._is_due(now) else None
@@ -244,7 +247,8 @@ class Queue:
         if not self._circuit.is_ready:
             self._close_circuit(ticket)
         if isinstance(result, Outcome):
-            self._unsupported.pop(batch.signal, None)
+            if self._unsupported:
+                self._unsupported.pop(batch.signal, None)
             self._backlog.export(batch, result, now)
             return Attempt.SUCCESS
         if isinstance(result, BatchTooLarge):

@@ -1,37 +1,27 @@
-"""The OTLP/HTTP listener: uvicorn's HTTP protocol, a bare ASGI application, no framework.
+"""The OTLP/HTTP listener: a bare ASGI application, no framework.
 
-uvicorn's `Server` is left out: it installs signal handlers, exits the process where it cannot bind, and wakes
-ten times a second. Its protocol class is used as that server uses it. What a request goes through: path and
-method, media type, body (`upload.py`), receiver, answer (`replies.py`). It must not know spans.
+What a request goes through: path and method, media type, body (`upload.py`), receiver, answer (`replies.py`). It
+must not know spans, nor how HTTP is parsed (`server.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from email.utils import formatdate
 from typing import Any, Final
-
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
 from processor.receive import answers, replies
 from processor.receive.admission import HOP_HEADER, Admission, Hold
-from processor.receive.connection import Connection
 from processor.receive.receive import Answer, Receiver, Request
+from processor.receive.server import HttpServer
 from processor.receive.upload import Disconnected, Receive, Upload
 from processor.signals import Signal
-from processor.units import split_endpoint
 from processor.wire import otlp_json
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-# Longer than the 60 s between two exports of metrics, so that SDKs find their connection still open.
-_KEEP_ALIVE_S: Final = 90
 # So much of a body that is refused unread is read and forgotten to keep the connection; of a larger one the
 # connection is closed.
 _DISCARD_BYTES: Final = 1 << 20
@@ -64,67 +54,32 @@ class HttpListener:
         headers: Iterable[str] = (),
         read_timeout_s: float = 30.0,
     ) -> None:
-        self._endpoint = endpoint
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
-        self._read_timeout_s = read_timeout_s
         self._wanted = frozenset(name.encode() for name in headers) | {HOP_HEADER.encode()}
         self._known = self._wanted | _NEEDED
         self._faults = answers.FaultLog()
-        self._state = ServerState()
-        self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._port = split_endpoint(endpoint)[1]
+        self._server = HttpServer(endpoint, self._serve, read_timeout_s, self._count_slow)
 
     @property
     def address(self) -> str:
         """The host:port it listens on."""
-        return f"{self._endpoint.rpartition(':')[0]}:{self._port}"
+        return self._server.address
 
     async def start(self) -> None:
         """Bind and serve. Raises `OSError` when the address cannot be bound."""
-        loop = asyncio.get_running_loop()
-        config = _configure(self._serve)
-        listening = _bind(self._endpoint)
-        self._port = listening.getsockname()[1]
-
-        def connect() -> Connection:
-            return Connection(HttpToolsProtocol(config, self._state, {}, loop), self._connections, loop)
-
-        self._server = await loop.create_server(connect, sock=listening)
-        self._tick()
+        await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests at once, let those in flight finish for at most `grace_s` seconds.
 
         What is not finished then is answered 503: the sender keeps it.
         """
-        if self._server is None:
-            return
-        self._server.close()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        if self._state.tasks:
-            _, late = await asyncio.wait(set(self._state.tasks), timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        for connection in list(self._state.connections):
-            connection.transport.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        await self._server.stop(grace_s)
 
-    def _tick(self) -> None:
-        """Once a second: the Date header of the next second's answers, and senders that take too long."""
-        loop = asyncio.get_running_loop()
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        overdue = loop.time() - self._read_timeout_s
-        for connection in list(self._connections):
-            if connection.owing_since is not None and connection.owing_since < overdue and connection.cut():
-                self._admission.refused["slow"] += 1
-        self._timer = loop.call_later(min(1.0, self._read_timeout_s / 2), self._tick)
+    def _count_slow(self) -> None:
+        self._admission.refused["slow"] += 1
 
     async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application. No exception leaves it: uvicorn would answer 500, and the sender drops its spans."""
@@ -227,33 +182,3 @@ async def _transcode(signal: Signal, text: bytes, hold: Hold) -> bytes:
     if len(text) <= _TRANSCODE_INLINE_BYTES:
         return otlp_json.encode(signal, text)
     return await asyncio.to_thread(otlp_json.encode, signal, text)
-
-
-def _configure(app: Any) -> uvicorn.Config:
-    """uvicorn without anything that is not HTTP; its warnings, one for each bad request, stay out of the log."""
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-    )
-    config.load()
-    return config
-
-
-def _bind(endpoint: str) -> socket.socket:
-    """A listening socket; `[::]` takes IPv4 as well, as grpcio's does."""
-    host, port = split_endpoint(endpoint)
-    if ":" not in host:
-        return socket.create_server((host, port), backlog=1024)
-    dualstack = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=dualstack)

@@ -24,7 +24,7 @@ from mypy_extensions import i32, i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.read import Reader
-from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Own, Span
+from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Own, Span
 from processor.trace.memory import Memory
 from processor.trace.trace import NO_GROUP, Trace
 from processor.trace.waits import Waits
@@ -193,6 +193,19 @@ class Buffer:
             self.waits.remove(trace)
             self.release(trace, BY_MEMORY)
             memory.forget_for_room(wanted_cost)
+
+    def waiting(self, since_s: float, now_s: float, max_spans: i64) -> dict[Group, int]:
+        """Held spans that have waited at least `since_s`, by resource and scope; looks at no more than about `max_spans` (S15)."""
+        latest: i64 = self.waits.tick(now_s + self.settings.max_wait_s - since_s)
+        found: dict[Group, int] = {}
+        for trace in self.waits.waiting():
+            if max_spans <= 0:
+                break
+            max_spans -= len(trace.nodes)
+            for span in trace.nodes.values():
+                if span.state == RECEIVED and i64(span.due) <= latest:
+                    found[span.group] = found.get(span.group, 0) + 1
+        return found
 
     @property
     def has_work(self) -> bool:
@@ -378,7 +391,10 @@ class Buffer:
         own = span.own
         if own is not None and own.pending_parent is not None:
             return
-        for lacks, key, group in ((context.lacks_user, b"user.id", "user_id"), (context.lacks_session, b"session.id", "session_id")):
+        for lacks, key, group in (
+            (context.lacks_user, b"user.id", "user_id"),
+            (context.lacks_session, b"session.id", "session_id"),
+        ):
             if lacks:
                 why = self._why_missing(trace, span, key, reason)
                 self.missing[(group, why)] = self.missing.get((group, why), 0) + 1

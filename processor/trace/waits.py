@@ -62,6 +62,10 @@ class Waits:
                 taken.append(trace)
         return taken
 
+    def waiting(self) -> list[Trace]:
+        """All traces that wait, the one to be looked at first first."""
+        return [trace for tick in sorted(self.by_tick) for trace in self.by_tick[tick]]
+
     def first(self) -> Trace | None:
         """The trace that would be looked at next."""
         if not self.by_tick:

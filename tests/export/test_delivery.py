@@ -21,7 +21,6 @@ from processor.export.export import Attempt, LossReason
 from processor.export.otlp_grpc import GrpcClient
 from processor.export.otlp_http import HttpClient
 from processor.signals import Signal
-from processor.wire.split import split_request
 
 PROTOCOLS = ["grpc", "http/protobuf"]
 
@@ -293,7 +292,7 @@ def test_too_large(serve: Any, watched: Any, tools: Any, protocol: str, most_spa
     server = serve(protocol, lambda body: "ok" if len(tools.span_ids(body)) <= most_spans else "large")
 
     async def main() -> None:
-        async with watched(server.client(), tools.limits(), split=split_request) as w:
+        async with watched(server.client(), tools.limits(), split=tools.split) as w:
             for chunk in chunks(tools, 4, spans=10):
                 w.queue.offer(chunk)
             while w.queue.used_bytes:

@@ -1,9 +1,9 @@
 """Which spans the view prints together, and when: state of one owner, time as a parameter, bounded.
 
-    observed ──▶ waits with its trace ──▶ Batch (2 s after the root, at once when given up, early when there are too many)
+    observed ──▶ waits with its trace ──▶ Batch (2 s after the root, at once when given up, early where room is short)
 
-What was printed is remembered as `Ancestor`s, so that a later span of the trace can still be told where its values came from.
-Knows neither bytes nor text.
+What was printed is remembered as `Ancestor`s, so that it can still be told from where a later span of the trace has its
+values. Knows neither bytes nor text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.export.console_span import Ancestor, Shown
+from processor.export.view.span import Ancestor, Shown
 
 DELAY_S: Final = 2.0
 # A trace whose root does not come is shown when it has been quiet for this long.
@@ -71,7 +71,7 @@ class _Trace:
         return max(len(self.known), len(self.fresh))
 
     def add(self, span: Shown, reason: str) -> None:
-        """One more span. Of several with one id the first counts as the ancestor (S13), but the real one before a stand-in."""
+        """One more span. Of several with one id the first is the ancestor (S13), but a real one before a stand-in."""
         span_id = span.span_id
         is_real_known = span_id in self.known and span_id not in self.standins
         if span.is_pending:
@@ -147,7 +147,7 @@ class Traces:
         while due and max_spans > 0:
             batches.append(self._take(due.pop(0)))
             max_spans -= len(batches[-1].spans)
-        return [batch for batch in batches if batch.spans], bool(due)
+        return batches, bool(due)
 
     def take_all(self) -> list[Batch]:
         """Everything that waits."""

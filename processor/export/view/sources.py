@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from processor.attributes.contexts import MAX_KEYS
-from processor.export.console_span import Ancestor, Said
+from processor.export.view.span import Ancestor, Said
 
 # For each key: the value, the name of the span that said it, and whether it is from a fallback key.
 _Said = dict[bytes, tuple[bytes, str, bool]]

@@ -21,9 +21,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from processor.attributes.keys import USER_ID
-from processor.export.console_sources import Sources
-from processor.export.console_span import Ancestor, Origin, Said, Shown
-from processor.export.console_text import Marks, cut, show_duration
+from processor.export.view.sources import Sources
+from processor.export.view.span import Ancestor, Origin, Said, Shown
+from processor.export.view.text import Marks, cut, show_duration
 
 # Lines longer than this tear name and duration apart.
 _MAX_WIDTH: Final = 100

@@ -15,8 +15,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags, Status
 
 from processor.attributes.keys import DERIVED_KEY, SESSION_ID, USER_ID, KeySettings
-from processor.export.console_parse import parse_service_name, parse_span, parse_value
-from processor.export.console_text import Marks, clean, show_value
+from processor.export.view.parse import parse_service_name, parse_span, parse_value
+from processor.export.view.text import Marks, clean, show_value
 from processor.span import Context, Group, Own, Value
 
 # Values shown of one span; a context may have 64 (S10).

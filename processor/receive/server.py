@@ -1,0 +1,119 @@
+"""An HTTP server for an ASGI application: uvicorn's HTTP protocol on the running loop, with limits, and nothing else.
+
+uvicorn's `Server` is left out: it installs signal handlers, exits the process where it cannot bind, and wakes
+ten times a second. Its protocol class is used as that server uses it. It must not know paths or bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from processor.receive.connection import Connection
+from processor.units import split_endpoint
+
+# Longer than the 60 s between two exports of metrics, so that SDKs find their connection still open.
+_KEEP_ALIVE_S: Final = 90
+
+
+class HttpServer:
+    """Serves `app` on `endpoint` (host:port; port 0: the system chooses).
+
+    `read_timeout_s`: from a request's first byte (or from connecting) to its last; `on_slow` hears of each sender
+    that was cut.
+    """
+
+    def __init__(
+        self, endpoint: str, app: Any, read_timeout_s: float = 30.0, on_slow: Callable[[], None] = lambda: None
+    ) -> None:
+        self._endpoint = endpoint
+        self._app = app
+        self._read_timeout_s = read_timeout_s
+        self._on_slow = on_slow
+        self._state = ServerState()
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._port = split_endpoint(endpoint)[1]
+
+    @property
+    def address(self) -> str:
+        """The host:port it listens on."""
+        return f"{self._endpoint.rpartition(':')[0]}:{self._port}"
+
+    async def start(self) -> None:
+        """Bind and serve. Raises `OSError` when the address cannot be bound."""
+        loop = asyncio.get_running_loop()
+        config = _configure(self._app)
+        listening = _bind(self._endpoint)
+        self._port = listening.getsockname()[1]
+
+        def connect() -> Connection:
+            return Connection(HttpToolsProtocol(config, self._state, {}, loop), self._connections, loop)
+
+        self._server = await loop.create_server(connect, sock=listening)
+        self._tick()
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new connections, let requests in flight finish for at most `grace_s` seconds, then cancel them."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            _, late = await asyncio.wait(set(self._state.tasks), timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self._state.connections):
+            connection.transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        """Once a second: the Date header of the next second's answers, and senders that take too long."""
+        loop = asyncio.get_running_loop()
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        overdue = loop.time() - self._read_timeout_s
+        for connection in list(self._connections):
+            if connection.owing_since is not None and connection.owing_since < overdue and connection.cut():
+                self._on_slow()
+        self._timer = loop.call_later(min(1.0, self._read_timeout_s / 2), self._tick)
+
+
+def _configure(app: Any) -> uvicorn.Config:
+    """uvicorn without anything that is not HTTP; its warnings, one for each bad request, stay out of the log."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
+    config.load()
+    return config
+
+
+def _bind(endpoint: str) -> socket.socket:
+    """A listening socket; `[::]` takes IPv4 as well, as grpcio's does."""
+    host, port = split_endpoint(endpoint)
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=1024)
+    dualstack = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=dualstack)
