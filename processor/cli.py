@@ -70,6 +70,8 @@ def _run(parsed: argparse.Namespace) -> int:
     from processor.service import run_service
 
     settings = load()
+    if parsed.demo and settings.receiver_grpc_endpoint == "off":
+        raise SettingsError([f"{variable('receiver_grpc_endpoint')}: the demo sends over gRPC; give it a host:port"])
     set_up_logging(settings.log_level, settings.log_format)
     return run_service(settings, _send_demo if parsed.demo else None)
 
@@ -80,7 +82,11 @@ async def _send_demo(service: Service) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "processor", "demo", "--endpoint", f"http://{address}", stdout=asyncio.subprocess.DEVNULL
     )
-    await process.wait()
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:  # the processor stops first
+            process.kill()
 
 
 def _check(_parsed: argparse.Namespace) -> int:

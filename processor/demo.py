@@ -1,14 +1,8 @@
 """A chat application's traces, made by the real OpenTelemetry SDK and sent by its real exporter, as a user's would be.
 
-Two processes' worth of telemetry: `chat-api` answers people and asks `llm-gateway`, which asks the model. Context crosses
-between them in headers, so parents there are remote. Four kinds of trace take turns:
-
-    question    the user's id on the root only (`langfuse.user.id`)
-    agent       user and session id on a span in the middle only (`enduser.id`, `session.id`)
-    invalid     a user id of 201 characters, which is none (S6)
-    anonymous   no user at all
-
-What happens, how long it takes and how many tokens it costs follows from the seed; ids and the time of day do not.
+Two processes' worth of telemetry: `chat-api` answers people and asks `llm-gateway`, which asks the model. Context
+crosses between them in headers, so parents there are remote. What happens, how long it takes and how many tokens it
+costs follows from the seed; ids and the time of day do not.
 """
 
 from __future__ import annotations
@@ -16,8 +10,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,36 +20,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-CHAT_API: Final = "chat-api"
-GATEWAY: Final = "llm-gateway"
+from processor.demo_steps import CHAT_API, GATEWAY, SHAPES, Step
 
+_DEFAULT_PORT: Final = 4317
 _CONNECT_TIMEOUT_S: Final = 2.0
 _MS: Final = 1_000_000
-_USERS: Final = ("ada", "grace", "edsger", "barbara", "alan")
 
 
 class DemoError(Exception):
     """The demo's spans could not be delivered. The text is one line for the user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A span to be made: `own_ms` is the time that it takes beside its `steps`, which follow one another."""
-
-    name: str
-    own_ms: int
-    attributes: Mapping[str, str | int] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
-    kind: SpanKind = SpanKind.INTERNAL
-    service: str = CHAT_API
-
-    @property
-    def duration_ms(self) -> int:
-        """From start to end."""
-        return self.own_ms + sum(step.duration_ms for step in self.steps)
 
 
 def run_demo(
@@ -66,7 +41,7 @@ def run_demo(
 
     Raises `DemoError` where nothing listens, and as soon as spans are not taken.
     """
-    _check(endpoint)
+    endpoint = _reach(endpoint)
     rng = random.Random(seed)  # noqa: S311 - numbers for a demo, not secrets
     sender = _Sender(endpoint)
     try:
@@ -77,91 +52,6 @@ def run_demo(
     finally:
         sender.close()
     return sender.sent
-
-
-# ---- what happens in the application
-
-
-def _question(rng: random.Random) -> Step:
-    return _chat(rng, {"langfuse.user.id": rng.choice(_USERS)})
-
-
-def _invalid(rng: random.Random) -> Step:
-    return _chat(rng, {"langfuse.user.id": rng.choice("abc") * 201})
-
-
-def _chat(rng: random.Random, user: Mapping[str, str]) -> Step:
-    steps = (
-        _retrieval(rng),
-        _generation(rng, "gpt-4o-mini"),
-        _tool(rng, "search_orders"),
-        _generation(rng, "gpt-4o"),
-    )
-    return _request("/chat", steps, user)
-
-
-def _agent(rng: random.Random) -> Step:
-    said = {
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": "support",
-        "enduser.id": rng.choice(_USERS),
-        "session.id": f"s-{rng.randrange(1000, 10000)}",
-    }
-    steps = (
-        _generation(rng, "gpt-4o-mini"),
-        _tool(rng, "get_order"),
-        _retrieval(rng),
-        _generation(rng, "gpt-4o-mini"),
-    )
-    agent = Step("invoke_agent support", rng.randint(5, 30), said, steps)
-    return _request("/agent", (Step("authenticate", rng.randint(2, 9)), agent), {})
-
-
-def _anonymous(rng: random.Random) -> Step:
-    return _request("/suggestions", (_retrieval(rng), _generation(rng, "gpt-4o-mini")), {})
-
-
-SHAPES: Final[tuple[Callable[[random.Random], Step], ...]] = (_question, _agent, _invalid, _anonymous)
-
-
-def _request(route: str, steps: tuple[Step, ...], user: Mapping[str, str]) -> Step:
-    attributes = {"http.request.method": "POST", "http.route": route, "http.response.status_code": 200, **user}
-    return Step(f"POST {route}", 7, attributes, steps, SpanKind.SERVER)
-
-
-def _retrieval(rng: random.Random) -> Step:
-    model = "text-embedding-3-small"
-    embedding = {**_model("embeddings", model), "gen_ai.usage.input_tokens": rng.randint(8, 60)}
-    query = {"db.system.name": "postgresql", "db.operation.name": "SELECT", "db.collection.name": "documents"}
-    steps = (
-        Step(f"embeddings {model}", rng.randint(40, 120), embedding, kind=SpanKind.CLIENT),
-        Step("SELECT documents", rng.randint(3, 25), query, kind=SpanKind.CLIENT),
-    )
-    return Step("retrieve documents", rng.randint(1, 6), {"gen_ai.operation.name": "retrieval"}, steps)
-
-
-def _tool(rng: random.Random, name: str) -> Step:
-    said = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.type": "function"}
-    return Step(f"execute_tool {name}", rng.randint(15, 240), said)
-
-
-def _generation(rng: random.Random, model: str) -> Step:
-    """A call of the model, by way of the gateway: the parent of its server span is in another process."""
-    into, out = rng.randint(300, 2400), rng.randint(20, 400)
-    usage = {"gen_ai.usage.input_tokens": into, "gen_ai.usage.output_tokens": out}
-    said = {**_model("chat", model), "gen_ai.response.model": model, **usage}
-    chat = Step(f"chat {model}", 180 + 9 * out, said, kind=SpanKind.CLIENT, service=GATEWAY)
-    path = "/v1/chat/completions"
-    post = {"http.request.method": "POST", "http.response.status_code": 200}
-    server = Step(f"POST {path}", 4, {**post, "http.route": path}, (chat,), SpanKind.SERVER, GATEWAY)
-    return Step("POST", 3, {**post, "server.address": GATEWAY}, (server,), SpanKind.CLIENT)
-
-
-def _model(operation: str, model: str) -> dict[str, str | int]:
-    return {"gen_ai.operation.name": operation, "gen_ai.provider.name": "openai", "gen_ai.request.model": model}
-
-
-# ---- sending
 
 
 class _Checked(SpanExporter):
@@ -247,16 +137,17 @@ def _cross(context: Context) -> Context:
     return propagator.extract(headers, Context())
 
 
-def _check(endpoint: str) -> None:
-    """Say at once that nothing listens; the exporter would try for a long time."""
+def _reach(endpoint: str) -> str:
+    """The endpoint with its port. Says at once that nothing listens, where the exporter would try for a long time."""
     try:
         url = urlsplit(endpoint)
-        address = (url.hostname or "", url.port or 4317)
+        host, port = url.hostname or "", url.port or _DEFAULT_PORT
     except ValueError:
-        address = ("", 0)
-    if not address[0] or url.scheme not in ("http", "https"):
+        host, port = "", 0
+    if not host or url.scheme not in ("http", "https"):
         raise DemoError(f"{endpoint} is no endpoint such as http://127.0.0.1:4317")
     try:
-        socket.create_connection(address, _CONNECT_TIMEOUT_S).close()
+        socket.create_connection((host, port), _CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise DemoError(f"nothing listens at {endpoint}: {error.strerror or error}") from error
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

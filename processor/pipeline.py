@@ -9,13 +9,15 @@ Time is a parameter, in seconds of a monotonic clock. One owner, no locks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.keys import CarriedKeys
-from processor.attributes.read import Drop, Reader
+from processor.attributes.labels import Labeller
+from processor.attributes.read import Reader
+from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
 from processor.span import Context, Group, Own, Span
 from processor.trace.buffer import Buffer, TreeSettings, forget_bytes
@@ -37,10 +39,10 @@ class Pipeline:
     def __init__(
         self, keys: CarriedKeys, tree: TreeSettings, max_length: int, chunk_spans: int, chunk_bytes: int
     ) -> None:
-        self.keys = keys
+        self.max_length = max_length
         self.contexts = Contexts(keys.required)
         self.reader = Reader(keys, self.contexts, max_length)
-        self.buffer = Buffer(tree, self.contexts, self.reader)
+        self.buffer = Buffer(tree, self.contexts)
         self.writer = Writer()
         self.groups = Groups()
         self.framer = Framer(chunk_spans, chunk_bytes)
@@ -79,9 +81,19 @@ class Pipeline:
         self.buffer.make_room(wanted_cost, may_release)
         self._write()
 
+    def configure(self, keys: CarriedKeys, labeller: Labeller | None) -> None:
+        """From now on look for `keys`, and label new traces by `labeller`. Traces that are known keep theirs (S24)."""
+        self.contexts.required = keys.required
+        self.contexts.memo.clear()
+        self.reader = Reader(keys, self.contexts, self.max_length)
+        self.groups = Groups()
+        self.buffer.labeller = labeller
+
     def scan(self, body: bytes) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
-        return Scan(body, self.keys.interest, self.groups, self.contexts.empty)
+        scan = Scan(body, self.reader.keys.interests, self.groups, self.contexts.empty)
+        scan.reader = self.reader
+        return scan
 
     def ingest(self, scan: Scan, start: i64, key_prefix: bytes, is_langfuse: bool, now_s: float) -> i64:
         """Take responsibility for up to STEP spans of a finished scan from index `start` on; the next index.
@@ -92,11 +104,12 @@ class Pipeline:
         trace_ids = scan.trace_ids
         all_hits = scan.hits
         end: i64 = min(start + STEP, len(spans))
-        reader = self.reader
+        reader = cast(Reader, scan.reader)
         buffer = self.buffer
         touched: list[Trace] = []
         last_id = b""
         trace: Trace | None = None
+        group: Group | None = None
         index: i64 = start
         while index < end:
             span = spans[index]
@@ -106,6 +119,10 @@ class Pipeline:
                 trace = buffer.open(key_prefix + trace_id if key_prefix else trace_id, now_s)
                 touched.append(trace)
             is_root = False
+            if span.group is not group:
+                group = span.group
+                if group.hits and group.defaults is None:
+                    reader.read_resource(group)
             hits = all_hits[index]
             if hits is not None:
                 reader.read(span, hits)

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
-from processor.units import parse_duration, parse_endpoint, parse_size, split_endpoint
+from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
 
 __all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
 
@@ -41,10 +41,9 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-# The upper bounds keep every sum and tick within 64 bits: a petabyte, 31 years, a thousand million.
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=1 << 50)]
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=1e9)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**9)]  # far from 64 bits, as the units' bounds are
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
@@ -226,8 +225,10 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
         problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
     problems += _shared_addresses(settings)
-    if settings.max_request_bytes > settings.memory_limit // 4:
-        problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: must be at most a quarter of {PREFIX}MEMORY_LIMIT")
+    quarter = settings.memory_limit // 4
+    if settings.max_request_bytes > quarter:
+        right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
+        problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
     pair = (settings.exporter_otlp_client_certificate, settings.exporter_otlp_client_key)
     if (pair[0] is None) != (pair[1] is None):
         problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")

@@ -15,6 +15,10 @@ PLACEHOLDER: Final = 0  # named as a parent, not received
 RECEIVED: Final = 1
 DECIDED: Final = 2  # its context is final
 EMITTED: Final = 4  # has left
+IS_ROOT: Final = 8
+
+# Reported and evaluated labels of managed variables stand under this prefix.
+LABEL_PREFIX: Final = b"logfire.variables."
 
 
 class Hit:
@@ -30,14 +34,16 @@ class Hit:
 
 @mypyc_attr(acyclic=True)
 class Value:
-    """One carried value: written as `encoded` (a whole attributes field of a Span), compared by `identity`.
+    """One carried value: written as `encoded` (whole attributes fields of a Span), compared by `identity`.
 
-    `is_weak`: from a fallback key (S1).
+    `encoded` is empty for what is carried for evaluation only (S21). `data`: the value as a Python object, as conditions see
+    it. `is_weak`: from a fallback key (S1).
     """
 
-    __slots__ = ("encoded", "identity", "is_weak", "key")
+    __slots__ = ("data", "encoded", "identity", "is_weak", "key")
 
-    def __init__(self, key: bytes, identity: bytes, encoded: bytes, is_weak: bool) -> None:
+    def __init__(self, key: bytes, identity: bytes, encoded: bytes, is_weak: bool, data: object = None) -> None:
+        self.data = data
         self.key = key
         self.identity = identity
         self.encoded = encoded
@@ -49,20 +55,35 @@ class Context:
     """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
-    (S14). `has_weak`: some value is from a fallback key. `lacks_user`, `lacks_session`: 1 or 0. `derived`: the keys that S12 filled
-    in; such a context is written, never inherited.
+    (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside. `reported`: names of
+    the variables whose labels are among the values. `derived`: the keys that were filled in (S12) or evaluated (S22);
+    such a context is written, never inherited. `labelled`: names of the variables that were evaluated.
     """
 
-    __slots__ = ("derived", "has_weak", "is_complete", "lacks_session", "lacks_user", "suffix", "values")
+    __slots__ = (
+        "baggage",
+        "derived",
+        "is_complete",
+        "labelled",
+        "lacks_session",
+        "lacks_user",
+        "reported",
+        "suffix",
+        "values",
+    )
 
     def __init__(self, values: dict[bytes, Value], is_complete: bool) -> None:
         self.values = values
         self.is_complete = is_complete
         self.suffix = b"".join([value.encoded for value in values.values()])
-        self.has_weak = any([value.is_weak for value in values.values()])
         self.lacks_user: i64 = 0 if b"user.id" in values else 1
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
         self.derived: list[bytes] = []
+        self.labelled: list[str] = []
+        labels = [key for key in values if key.startswith(LABEL_PREFIX)]
+        self.reported = frozenset([key[len(LABEL_PREFIX) :].decode("utf-8", "replace") for key in labels])
+        written: i64 = len([value for value in values.values() if value.encoded])
+        self.baggage: i64 = written - len(labels) - (1 - self.lacks_user) - (1 - self.lacks_session)
 
 
 @mypyc_attr(acyclic=True)
@@ -73,16 +94,18 @@ class Own:
     `hollow`: carried keys that it has with an empty value, or computed by an earlier processor: cut when they are
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
     (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending span (S5), the id of the real span's parent, b"" for a
-    root; None for any other span. Shared by spans that say the same.
+    root; None for any other span. `attributes`: listed attributes that conditions may read, by name (S21). Shared by spans that say
+    the same.
     """
 
-    __slots__ = ("context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
+    __slots__ = ("attributes", "context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.present: set[bytes] = set()
         self.hollow: set[bytes] = set()
         self.derived: list[bytes] = []
+        self.attributes: dict[str, object] | None = None
         self.is_app_root = False
         self.is_full = False
         self.pending_parent: bytes | None = None
@@ -93,11 +116,11 @@ class Group:
 
     `extra`: top-level fields of the request other than resource_spans; `resource`: fields of ResourceSpans other
     than scope_spans (resource, schema_url, unknown ones); `scope`: fields of ScopeSpans other than spans. Repeated
-    submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest;
-    `defaults`: what they come to (S3), None until read.
+    submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest. What they come to is None
+    until read: `defaults`, the values for spans that have none (S3); `attributes`, all of them by name, as conditions see them.
     """
 
-    __slots__ = ("defaults", "extra", "hits", "resource", "scope")
+    __slots__ = ("attributes", "defaults", "extra", "hits", "resource", "scope")
 
     def __init__(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit]) -> None:
         self.extra = extra
@@ -105,6 +128,7 @@ class Group:
         self.scope = scope
         self.hits = hits
         self.defaults: Context | None = None
+        self.attributes: dict[str, object] = {}
 
 
 @mypyc_attr(acyclic=True)

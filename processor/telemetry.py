@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from processor.attributes.read import Drop
+from processor.attributes.reading import Drop
 from processor.attributes.validate import REASONS
 
 LOG: Final = logging.getLogger("processor")
@@ -18,24 +18,30 @@ LOG: Final = logging.getLogger("processor")
 _WINDOW_S: Final = 10.0
 _FIRST: Final = 10
 _THEN_ONE_IN: Final = 100
-_MAX_SUBJECTS: Final = 1000  # keys come from the settings, but for prefixes
+_MAX_SUBJECTS: Final = 100  # keys come from the settings, but for prefixes: there a sender invents them
 
 
 class RateLimit:
-    """First 10 in 10 s for each subject, then one in 100."""
+    """First 10 in 10 s for each subject, then one in 100. More subjects than a sender needs share one rate."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def allows(self, subject: tuple[str, ...], now_s: float) -> bool:
         """Whether to speak of the subject now."""
+        if subject not in self._seen and len(self._seen) >= _MAX_SUBJECTS:
+            self._forget(now_s)
+            if len(self._seen) >= _MAX_SUBJECTS:
+                subject = ()
         since, count = self._seen.get(subject, (now_s, 0))
         if now_s - since >= _WINDOW_S:
             since, count = now_s, 0
-        if len(self._seen) >= _MAX_SUBJECTS and subject not in self._seen:
-            self._seen.clear()
         self._seen[subject] = (since, count + 1)
         return count < _FIRST or (count - _FIRST) % _THEN_ONE_IN == _THEN_ONE_IN - 1
+
+    def _forget(self, now_s: float) -> None:
+        """Subjects whose window is over begin anew anyway."""
+        self._seen = {subject: seen for subject, seen in self._seen.items() if now_s - seen[0] < _WINDOW_S}
 
 
 class Warnings:

@@ -12,6 +12,10 @@ _BYTES_ANY_CASE: Final = {unit.lower(): factor for unit, factor in _BYTES.items(
 # More digits are no duration and no size that anybody means; fewer than a Decimal's, so that all of them count.
 _NUMBER_AND_UNIT: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)")
 
+# Ten years and a petabyte: no sum of such, in whatever ticks, leaves 64 bits.
+_MOST_SECONDS: Final = 87_600 * 3600
+_MOST_BYTES: Final = 1 << 50
+
 
 def parse_duration(value: object) -> object:
     """`500ms`, `30s`, `10m`, `1h` to seconds; numbers are seconds already."""
@@ -20,7 +24,10 @@ def parse_duration(value: object) -> object:
     match = _NUMBER_AND_UNIT.fullmatch(value.strip())
     if match is None or match[2] not in _SECONDS:
         raise ValueError("must be a duration such as 500ms, 30s or 10m")
-    return float(Decimal(match[1]) * _SECONDS[match[2]])
+    seconds = float(Decimal(match[1]) * _SECONDS[match[2]])
+    if seconds > _MOST_SECONDS:
+        raise ValueError("must be at most 87600h")
+    return seconds
 
 
 def parse_size(value: object) -> object:
@@ -30,7 +37,10 @@ def parse_size(value: object) -> object:
     match = _NUMBER_AND_UNIT.fullmatch(value.strip())
     if match is None or match[2].lower() not in _BYTES_ANY_CASE:
         raise ValueError("must be a size such as 64MiB or 1GiB")
-    return int(Decimal(match[1]) * _BYTES_ANY_CASE[match[2].lower()])
+    size = int(Decimal(match[1]) * _BYTES_ANY_CASE[match[2].lower()])
+    if size > _MOST_BYTES:
+        raise ValueError("must be at most 1048576GiB")
+    return size
 
 
 def parse_endpoint(value: object) -> object:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from processor.wire.interest import Interest
+from processor.span import LABEL_PREFIX
+from processor.wire.interest import Interest, Interests
 
 USER_ID: Final = b"user.id"
 SESSION_ID: Final = b"session.id"
@@ -26,6 +27,11 @@ APP_ROOT: Final = 6
 SPAN_TYPE: Final = 7
 PENDING_PARENT: Final = 8
 DERIVED: Final = 9
+EVALUATION: Final = 10  # carried for conditions and targeting, not written
+CONTEXT_ATTRIBUTE: Final = 11  # read by conditions on the span itself
+LABEL: Final = 12
+RESOLVE: Final = 13  # of a resolve span alone
+RESOURCE_ONLY: Final = 14
 
 # What the word `langfuse` in BAGGAGE_KEYS stands for (interface).
 LANGFUSE_KEYS: Final = (
@@ -40,6 +46,11 @@ _MARKERS: Final = {
     "logfire.pending_parent_id": PENDING_PARENT,
     "span_processor.derived": DERIVED,
 }
+# What the SDK writes on a resolve span (facts: logfire 5.1), whose scope is this.
+RESOLVE_SCOPE: Final = b"logfire.variables"
+RESOLVE_KEYS: Final = ("name", "label", "version", "reason", "targeting_key", "attributes")
+LANGUAGE_KEY: Final = "telemetry.sdk.language"
+
 # An invalid value under one of these is cut from the span; under any other alias another backend may need it (S7).
 _CUT: Final = (USER_ID, SESSION_ID, b"langfuse.user.id", b"langfuse.session.id")
 
@@ -55,6 +66,19 @@ class KeySettings:
     baggage: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LabelKeys:
+    """What labels need read beside the carried keys (S19, S21).
+
+    `needs`: attributes that conditions and targeting name; `context_attributes`: those of them that are read on the
+    span itself; `variables`: the names of the variables that are evaluated.
+    """
+
+    needs: tuple[str, ...]
+    context_attributes: tuple[str, ...]
+    variables: tuple[str, ...]
+
+
 class Role:
     """One meaning of a key: `kind`, and its place in the ordered list of aliases."""
 
@@ -68,11 +92,11 @@ class Role:
 class CarriedKeys:
     """The keys of interest by slot.
 
-    `required`: the keys that must all be known before a context is complete; empty when only a root can complete one (a `*` key is carried, S14).
-    `cut`: keys under which an invalid value is cut (S7).
+    `required`: the keys that must all be known before a context is complete; empty when only a root can complete one (a
+    `*` key is carried, S14). `cut`: keys under which an invalid value is cut (S7). `interests`: what a scan looks for.
     """
 
-    def __init__(self, settings: KeySettings) -> None:
+    def __init__(self, settings: KeySettings, labels: LabelKeys | None = None) -> None:
         baggage = expand_baggage(settings.baggage)
         exact = [key for key in baggage if not key.endswith("*")]
         self.baggage: frozenset[bytes] = frozenset(key.encode() for key in exact)
@@ -98,13 +122,45 @@ class CarriedKeys:
         for prefix in self.baggage_prefixes:
             self.roles.append([Role(BAGGAGE, 0)])
             prefixes.append((prefix, len(self.roles) - 1))
-        self.interest = Interest(slots, prefixes)
+        if labels is not None:
+            self._add(slots, EVALUATION, [key for key in labels.needs if key.encode() not in self.required])
+            self._add(slots, CONTEXT_ATTRIBUTE, labels.context_attributes)
+            self.roles.append([Role(LABEL, 0)])
+            prefixes.append((LABEL_PREFIX, len(self.roles) - 1))
+            if self.required:
+                self.required |= {LABEL_PREFIX + name.encode() for name in labels.variables}
+        self._add_prefixed(slots, prefixes)
+        spans = Interest(slots, prefixes)
+        self.interests = Interests(spans, spans, RESOLVE_SCOPE, spans)
+        if labels is not None:
+            resources = self._extended(slots, prefixes, RESOURCE_ONLY, [LANGUAGE_KEY])
+            resolves = self._extended(slots, prefixes, RESOLVE, RESOLVE_KEYS)
+            self.interests = Interests(spans, resources, RESOLVE_SCOPE, resolves)
 
     def is_baggage(self, key: bytes) -> bool:
         """Whether the key is on the allow-list, exactly or by prefix."""
         return key in self.baggage or any(
             key.startswith(prefix) and len(key) > len(prefix) for prefix in self.baggage_prefixes
         )
+
+    def _add_prefixed(self, slots: dict[bytes, int], prefixes: list[tuple[bytes, int]]) -> None:
+        """A key that is listed for something else has the roles of the prefixes it matches, too."""
+        for key, slot in slots.items():
+            for prefix, prefix_slot in prefixes:
+                kind = self.roles[prefix_slot][0].kind
+                known = [role.kind for role in self.roles[slot]]
+                if key.startswith(prefix) and key not in (USER_ID, SESSION_ID) and kind not in known:
+                    self.roles[slot].insert(0, Role(kind, 0))
+
+    def _extended(
+        self, slots: dict[bytes, int], prefixes: list[tuple[bytes, int]], kind: int, names: Iterable[str]
+    ) -> Interest:
+        """The same interest with further keys; their roles are added for all, for slots are shared."""
+        more = dict(slots)
+        for name in names:
+            self.roles.append([*(self.roles[slots[name.encode()]] if name.encode() in slots else []), Role(kind, 0)])
+            more[name.encode()] = len(self.roles) - 1
+        return Interest(more, prefixes)
 
     def _add(self, slots: dict[bytes, int], kind: int, names: Iterable[str]) -> None:
         for rank, name in enumerate(names):

@@ -9,7 +9,7 @@ from mypy_extensions import i64
 
 from processor.attributes.contexts import encode_derived
 from processor.attributes.keys import DERIVED_KEY, SESSION_ID, USER_ID
-from processor.span import Context, Own, Span
+from processor.span import LABEL_PREFIX, Context, Own, Span
 from processor.wire.splice import cut_attributes
 
 
@@ -41,15 +41,17 @@ class Writer:
         for key, value in context.values.items():
             if key in own.present:
                 continue
+            if not value.encoded:
+                continue  # carried for evaluation only
             parts.append(value.encoded)
             written.add(key)
             if key in context.derived:
                 self._count_filled(key)
-            elif key not in own.context.values:
+            elif key not in own.context.values and not key.startswith(LABEL_PREFIX):
                 self._count(key)
         derived = [key for key in context.derived if key in written]
         replaced = {key for key in own.derived if key in written}
-        cut = {key for key in own.hollow if key in written}
+        cut = {key for key in own.hollow if key in written or key.removesuffix(b".version") in written}
         if own.derived and (derived or replaced):
             cut.add(DERIVED_KEY)
             derived += [key for key in own.derived if key not in written]
@@ -64,10 +66,11 @@ class Writer:
         sessions: i64 = 1 - context.lacks_session
         self.users += users
         self.sessions += sessions
-        self.baggage += len(context.values) - users - sessions
+        self.baggage += context.baggage
         for key in context.derived:
-            self._count_filled(key)
-            self._uncount(key)
+            if not key.startswith(LABEL_PREFIX):
+                self._count_filled(key)
+                self._uncount(key)
 
     def _count(self, key: bytes) -> None:
         if key == USER_ID:
@@ -86,5 +89,7 @@ class Writer:
             self.baggage -= 1
 
     def _count_filled(self, key: bytes) -> None:
+        if key.startswith(LABEL_PREFIX):
+            return  # labels are counted where they are evaluated
         group = "user_id" if key == USER_ID else "session_id" if key == SESSION_ID else "baggage"
         self.filled[group] = self.filled.get(group, 0) + 1

@@ -46,7 +46,7 @@ def read_json(body: bytes) -> Outcome:
 
 
 def retry_info_s(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
-    """Seconds of a RetryInfo in a gRPC status' trailing metadata; None where there is none (facts 0.2: two forms)."""
+    """Seconds of a RetryInfo in a gRPC status' trailing metadata, in either of its forms; None where there is none."""
     found = [_READERS[key](value) for key, value in metadata if key in _READERS and _is_readable(value)]
     return max((delay for delay in found if delay is not None), default=None)
 

@@ -7,7 +7,7 @@ parameter, and nothing waits. Must not know slots, the circuit or the client.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from processor.export.batch import Batch, Limits, Lines, Split, halve
 from processor.export.export import Chunk, LossReason, Outcome
@@ -47,7 +47,7 @@ class Backlog:
     def refuse(self, chunk: Chunk, now: float) -> None:
         """A chunk that comes after the end: accepted, for it was acknowledged, and lost in the same step."""
         self.ledger.accept(chunk)
-        self._lose_chunks([chunk], LossReason.SHUTDOWN, now)
+        self._lose_all([], [chunk], LossReason.SHUTDOWN, now)
 
     def ripens_at(self) -> float:
         """When the next batch may leave; only when something waits. A batch to be sent again gathers no more."""
@@ -75,7 +75,7 @@ class Backlog:
         self._nothing_expires_before = min(self._nothing_expires_before, batch.since + self._max_age_s)
 
     def export(self, batch: Batch, outcome: Outcome, now: float) -> None:
-        """Delivered, but for what the downstream rejected (facts E3).
+        """Delivered, but for what the downstream rejected (E3).
 
         Of a relayed request of metrics or logs OTLP rejects data points, which are not the items counted here.
         """
@@ -108,14 +108,15 @@ class Backlog:
         if now < self._nothing_expires_before:
             return
         # The same sum as in `expires_at`, so that a timer set to it finds something to do.
-        self._lose_retries(lambda batch: batch.since + self._max_age_s <= now, LossReason.TOO_OLD, now)
-        self._lose_chunks(self._lines.take_expired(now, self._max_age_s), LossReason.TOO_OLD, now)
+        batches = self._take_retries(lambda batch: batch.since + self._max_age_s <= now)
+        self._lose_all(batches, self._lines.take_expired(now, self._max_age_s), LossReason.TOO_OLD, now)
         self._nothing_expires_before = min(self.expires_at(), now + self._max_age_s)
 
-    def drop(self, signal: Signal, reason: LossReason, now: float) -> None:
-        """Give up everything of a signal."""
-        self._lose_retries(lambda batch: batch.signal is signal, reason, now)
-        self._lose_chunks(self._lines.take_all(signal), reason, now)
+    def drop(self, signals: Collection[Signal], reason: LossReason, now: float) -> None:
+        """Give up everything of these signals."""
+        batches = self._take_retries(lambda batch: batch.signal in signals)
+        chunks = [chunk for signal in signals for chunk in self._lines.take_all(signal)]
+        self._lose_all(batches, chunks, reason, now)
 
     def _halve(self, batch: Batch, now: float) -> tuple[Batch, Batch] | None:
         try:
@@ -124,15 +125,17 @@ class Backlog:
             self.notices.fault(now, error)
             return None
 
-    def _lose_retries(self, is_lost: Callable[[Batch], bool], reason: LossReason, now: float) -> None:
-        for _ in range(len(self._retries)):
-            batch = self._retries.popleft()
-            if is_lost(batch):
-                self.lose(batch, reason, now)
-            else:
-                self._retries.append(batch)
+    def _take_retries(self, is_meant: Callable[[Batch], bool]) -> list[Batch]:
+        taken = [batch for batch in self._retries if is_meant(batch)]
+        if taken:
+            self._retries = deque(batch for batch in self._retries if not is_meant(batch))
+        return taken
 
-    def _lose_chunks(self, chunks: list[Chunk], reason: LossReason, now: float) -> None:
+    def _lose_all(self, batches: list[Batch], chunks: list[Chunk], reason: LossReason, now: float) -> None:
+        """Give up many at once, in one log line."""
+        for batch in batches:
+            self.ledger.lose(batch, reason)
         self.ledger.lose_chunks(chunks, reason)
-        self.notices.lost(now, reason, sum(chunk.items for chunk in chunks))
+        items = sum(batch.items for batch in batches) + sum(chunk.items for chunk in chunks)
+        self.notices.lost(now, reason, items)
         self._on_settled()

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from processor.attributes.keys import KeySettings
-from processor.attributes.read import Drop
+from processor.attributes.reading import Drop
 from processor.span import Context, Group, Own
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
     from processor.export.view.traces import Batch, Limits
@@ -95,7 +95,7 @@ class ConsoleView:
         line = accounting_line(accounting, self._marks)
         if self._owes_footer and line != self._footer:
             self._footer = line
-            self._print([self._text(line, _FOOTER)])
+            self._write(self._text(line, _FOOTER))
         self._owes_footer = False
 
     def _show(self, batches: Sequence[Batch]) -> None:
@@ -126,10 +126,15 @@ class ConsoleView:
         return Text(line, style)
 
     def _print(self, lines: Sequence[Text]) -> None:
-        """One write for all lines. A reader that has gone, or a full disk, must not stop the processor."""
-        if not lines or self.is_closed:
-            return
+        """Lines that fit, in one write. rich is spared its wrapping, which takes as long as all the rest."""
+        from rich.segment import Segments
+
+        if lines and not self.is_closed:
+            self._write(Segments([segment for line in lines for segment in line.render(self._console, "\n")]))
+
+    def _write(self, renderable: RenderableType) -> None:
+        """A reader that has gone, or a full disk, must not stop the processor."""
         try:
-            self._console.print(self._text("\n", "").join(lines), no_wrap=True, overflow="ignore", highlight=False)
+            self._console.print(renderable, highlight=False)
         except (OSError, SystemExit):  # rich answers a broken pipe with SystemExit
             self.is_closed = True

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _ENDPOINT = variable("exporter_otlp_endpoint")
 _HEADERS = variable("exporter_otlp_headers")
-# OTLP's default port for gRPC; for HTTP an address without a port means HTTP's own (facts 2.2).
+# OTLP's default port for gRPC; for HTTP an address without a port means HTTP's own (OTLP exporter specification).
 _GRPC_PORT = 4317
 _HTTP_PORTS = {"http": 80, "https": 443}
 
@@ -135,7 +135,7 @@ def _reaches(target: str, bound: set[str], is_ours: Callable[[str], bool]) -> bo
         return any(other.is_loopback or other.is_unspecified for other in others)
     # A listener on :: takes IPv4 too, one on 0.0.0.0 does not take IPv6.
     wildcards = {"::"} if address.version == 6 else {"::", "0.0.0.0"}  # noqa: S104  # compared, not bound
-    return not wildcards.isdisjoint(bound) and (address.is_loopback or is_ours(target))
+    return not wildcards.isdisjoint(bound) and is_ours(target)
 
 
 def _plain_address(address: str) -> str:

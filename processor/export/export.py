@@ -14,12 +14,12 @@ from processor import __version__
 from processor.errors import PermanentError
 from processor.signals import Signal
 
-# OTLP (facts E5): a client must not send a larger request, counted before compression.
+# OTLP (E5): a client must not send a larger request, counted before compression.
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
-# OTLP (facts E6): a client must not read more of a response.
+# OTLP (E6): a client must not read more of a response.
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 
-# The product's own token first, as OTLP asks of distributions (facts E9).
+# The product's own token first, as OTLP asks of distributions (E9).
 USER_AGENT = f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
 # Lists the ids of the processes that a request came through, so that a loop is broken (S30).
 HOP_HEADER = "x-span-processor-hop"

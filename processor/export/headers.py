@@ -31,7 +31,7 @@ _RESERVED = frozenset(
 def parse_headers(text: str) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     """The pairs, names trimmed and in lower case, of equal names the last; and the problems, by position of the pair.
 
-    Values may be left unencoded except for commas. Empty pairs are passed over (facts 2.2).
+    Values may be left unencoded except for commas. Empty pairs are passed over (OTLP exporter specification).
     """
     headers: dict[str, str] = {}
     problems = []

@@ -48,7 +48,7 @@ class Notices:
             self._log.warning(line, reason.label, total, reason.description, printable(detail))
 
     def partial_success(self, now: float, signal: Signal, rejected: int, message: str) -> None:
-        """The downstream took a request and had something to say of it (facts E3)."""
+        """The downstream took a request and had something to say of it (E3)."""
         if self._may_say(now, signal):
             line = "partial success: signal=%s rejected=%d message=%s"
             self._log.warning(line, signal.value, rejected, printable(message))

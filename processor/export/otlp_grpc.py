@@ -43,13 +43,13 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A backend that moved behind its name is found in 5 s, not in gRPC's 30 s (facts F28).
+    # A backend that moved behind its name is found in 5 s, not in gRPC's 30 s (F28).
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
 _COMPRESSION = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip}
 
-# OTLP's retryable codes; RESOURCE_EXHAUSTED joins them where RetryInfo comes with it (facts 1.2, R27).
+# OTLP's retryable codes; RESOURCE_EXHAUSTED joins them where RetryInfo comes with it (R27).
 _TRANSIENT = frozenset(
     (
         grpc.StatusCode.CANCELLED,
@@ -96,6 +96,10 @@ class GrpcClient:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 self._renew_credentials()
             raise translate(error) from None
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            raise TransientError("the channel was closed") from None  # gRPC's way to say so
         except (OSError, grpc.aio.UsageError) as error:  # a certificate file is gone just now; the channel was closed
             raise TransientError(f"no channel: {type(error).__name__}") from None
         return read_protobuf(answer)
@@ -136,6 +140,11 @@ class GrpcClient:
         closing = asyncio.ensure_future(old.close(self._downstream.timeout_s))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def translate(error: Any) -> TransientError | PermanentError:

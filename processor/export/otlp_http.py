@@ -31,7 +31,7 @@ from processor.signals import Signal
 if TYPE_CHECKING:
     import httpx
 
-# Level 1: 0.8 ms for 364 KB, where level 6 takes 2.0 ms, as much as all other work on it (facts/performance 6.4).
+# Level 1: 0.8 ms for 364 KB, where level 6 takes 2.0 ms, as much as all other work on it.
 _GZIP_LEVEL = 1
 # From here on a body is packed and transcoded in a thread: it would hold the loop for 0.2 ms and more.
 _THREAD_BYTES = 64 * 1024
@@ -163,7 +163,7 @@ def _fixed_headers(downstream: Downstream) -> dict[str, str]:
     headers = dict(downstream.headers)
     headers["content-type"] = "application/json" if json else "application/x-protobuf"
     headers["user-agent"] = USER_AGENT
-    # An answer is a few bytes, and what is not inflated is no bomb (facts E6).
+    # An answer is a few bytes, and what is not inflated is no bomb (E6).
     headers["accept-encoding"] = "identity"
     if downstream.compression == "gzip":
         headers["content-encoding"] = "gzip"
@@ -171,7 +171,7 @@ def _fixed_headers(downstream: Downstream) -> dict[str, str]:
 
 
 async def _read_bounded(response: httpx.Response) -> bytes:
-    """The raw body. Raises `Refused` over the limit, whose rest is never read (facts E6)."""
+    """The raw body. Raises `Refused` over the limit, whose rest is never read (E6)."""
     pieces, size = [], 0
     async for piece in response.aiter_raw():
         pieces.append(piece)
@@ -182,7 +182,7 @@ async def _read_bounded(response: httpx.Response) -> bytes:
 
 
 def _read_answer(answer: bytes, content_type: str) -> Outcome:
-    """A success in its own encoding; some backends answer JSON to protobuf (facts/langfuse section 4)."""
+    """A success in its own encoding; some backends, Langfuse among them, answer JSON to protobuf."""
     if "json" in content_type or answer.startswith(b"{"):
         return read_json(answer)
     return read_protobuf(answer)

@@ -29,7 +29,7 @@ from processor.export.ledger import Ledger
 from processor.export.retry import Backoff, Circuit
 from processor.signals import Signal
 
-# Concurrent requests (facts E10, section 9). Two hide the round trip; four also hide one slow answer; more only take
+# Concurrent requests (E10). Two hide the round trip; four also hide one slow answer; more only take
 # memory, for chunks gather into larger batches by themselves.
 SLOTS = 4
 # How long senders are told of an unsupported signal before one request tries again (S31).
@@ -154,8 +154,7 @@ class Queue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for signal in Signal:
-            self._backlog.drop(signal, LossReason.SHUTDOWN, self._clock())
+        self._backlog.drop(tuple(Signal), LossReason.SHUTDOWN, self._clock())
 
     # Slots: tasks that send one batch after another, and rest in between.
 
@@ -277,7 +276,7 @@ class Queue:
         if batch.signal is not Signal.TRACES:
             self._unsupported[batch.signal] = now + PROBE_UNSUPPORTED_S
             self._backlog.notices.unsupported(batch.signal, PROBE_UNSUPPORTED_S)
-            self._backlog.drop(batch.signal, LossReason.UNSUPPORTED, now)
+            self._backlog.drop((batch.signal,), LossReason.UNSUPPORTED, now)
 
     def _give_up(self, batch: Batch, error: Exception, now: float) -> None:
         if isinstance(error, PermanentError):

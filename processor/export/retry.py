@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential waits with jitter (facts E2, section 9): 1 s, × 1.5, ± 50 %.
+    """Exponential waits with jitter (E2): 1 s, × 1.5, ± 50 %.
 
     The cap is lower than the 30 s of the Collector, whose ten consumers each wait on their own and so make one attempt
-    in 3 s at the cap; one probe in 5 s is gentler, and finds a recovered downstream within 10 s (facts F3).
+    in 3 s at the cap; one probe in 5 s is gentler, and finds a recovered downstream within 10 s (F3).
     """
 
     start_s: float = 1.0
@@ -78,7 +78,7 @@ class Circuit:
             self._is_probing = False
 
     def fail(self, ticket: int, now: float, retry_after_s: float | None) -> None:
-        """The downstream did not take it; no request starts before its delay and the backoff are over (facts F4)."""
+        """The downstream did not take it; no request starts before its delay and the backoff are over (F4)."""
         asked = retry_after_s or 0.0
         if ticket == self._round:
             self._round += 1

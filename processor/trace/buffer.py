@@ -23,8 +23,8 @@ from typing import Final
 from mypy_extensions import i32, i64
 
 from processor.attributes.contexts import Contexts
-from processor.attributes.read import Reader
-from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Own, Span
+from processor.attributes.labels import Labeller
+from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, RECEIVED, Context, Group, Own, Span
 from processor.trace.memory import Memory
 from processor.trace.trace import NO_GROUP, Trace
 from processor.trace.waits import Waits
@@ -66,17 +66,17 @@ class Released:
 
 
 class Buffer:
-    """All traces. `held`: spans received and not yet taken. `missing` counts spans that left without a value, by (key group, reason)."""
+    """All traces. `labeller`: what new traces are labelled by, None for not at all. `held`: spans received and not yet taken. `missing` counts spans that left without a value, by (key group, reason)."""
 
-    def __init__(self, settings: TreeSettings, contexts: Contexts, reader: Reader) -> None:
+    def __init__(self, settings: TreeSettings, contexts: Contexts) -> None:
         self.settings = settings
         self.contexts = contexts
-        self.reader = reader
         self.memory = Memory(settings)
         shortest = settings.max_wait_s
         if settings.fill == FILL_TRACE:
             shortest = min(shortest, settings.trace_quiet_s * 10)
         self.waits = Waits(max(shortest / 300, 0.001))
+        self.labeller: Labeller | None = None
         self.held: i64 = 0
         self.missing: dict[tuple[str, str], int] = {}
         self.releases: list[Released] = []
@@ -96,6 +96,7 @@ class Buffer:
         trace = self.memory.get(key)
         if trace is None:
             trace = Trace(key, self.contexts.empty)
+            trace.labeller = self.labeller
             self.memory.put(trace)
         trace.touched_s = now_s
         self._now_s = now_s
@@ -117,6 +118,7 @@ class Buffer:
         trace.undecided += 1
         if is_root or self._is_root(span):
             trace.has_root = True
+            span.state |= IS_ROOT
             self._decide(trace, span, span.context, now_s)
         else:
             self._attach(trace, span, now_s)
@@ -203,7 +205,7 @@ class Buffer:
                 break
             max_spans -= len(trace.nodes)
             for span in trace.nodes.values():
-                if span.state == RECEIVED and i64(span.due) <= latest:
+                if span.state & ~IS_ROOT == RECEIVED and i64(span.due) <= latest:
                     found[span.group] = found.get(span.group, 0) + 1
         return found
 
@@ -325,6 +327,9 @@ class Buffer:
             self._count_missing(trace, span, context, reason)
         if not self.releases or self.releases[-1].reason != reason:
             self.releases.append(Released(reason))
+        labeller = trace.labeller
+        if labeller is not None:
+            context = labeller.apply(trace.key[-16:], span, context)
         released = self.releases[-1]
         released.spans.append(span)
         released.contexts.append(context)
@@ -376,9 +381,8 @@ class Buffer:
 
     def _with_defaults(self, span: Span, context: Context) -> Context:
         """The values of the span's resource where its context has none (S3)."""
-        if not span.group.hits:
-            return context
-        return self.contexts.fill(context, self.reader.read_resource(span.group))
+        defaults = span.group.defaults
+        return context if defaults is None else self.contexts.fill(context, defaults)
 
     def _filled(self, trace: Trace, span: Span, context: Context) -> Context:
         """What the trace agrees on, after the span's resource, where the settings want it (S12)."""

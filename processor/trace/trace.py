@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Span
 
 NO_GROUP: Final = Group(b"", b"", b"", [])
@@ -34,11 +35,11 @@ class Trace:
     `held`: received and not emitted. `undecided`: received and not decided, emitted or not. `wake`: the tick at which
     it is looked at, 0 for none. `touched_s`: when its last span came. `said` and `conflicts`: the strong own values seen (S12). `cost`: estimated
     bytes. `pendings`: pending spans that stand in for spans that have not come. `rested_s`: when its last span left; `is_queued`: it waits to be forgotten,
-    `queued_s` is what `rested_s` was when it took its place.
+    `labeller`: of the variables configuration in force when it began (S24). `queued_s` is what `rested_s` was when it took its place.
     """
 
     __slots__ = (
-        "conflicts", "cost", "frozen", "has_root", "held", "is_queued", "is_thawed", "key",
+        "conflicts", "cost", "frozen", "has_root", "held", "is_queued", "is_thawed", "key", "labeller",
         "nodes", "pendings", "queued_s", "rested_s", "said", "touched_s", "undecided", "wake",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Trace:
         self.queued_s = 0.0
         self.pendings: i64 = 0
         self.has_root = False
+        self.labeller: Labeller | None = None
         self.is_queued = False
         self.is_thawed = False
 

@@ -57,6 +57,7 @@ def _iterate_yaml(text: str) -> Iterator[tuple[object, object]]:
             reader.value()
             continue
         if not reader.is_at_mapping():
+            reader.value()
             raise DocumentError(_NO_VARIABLES)
         count += 1
         for name in reader.members():
@@ -77,12 +78,14 @@ def _iterate_json(text: str) -> Iterator[tuple[object, object]]:
             top.value()
             continue
         if not text.startswith("{", top.at):
+            top.value()  # where it is no JSON either, this says so
             raise DocumentError(_NO_VARIABLES)
         count += 1
         for name in top.members():
             yield name, top.value()
-    if _skip_space(text, top.at) != len(text):
-        raise json.JSONDecodeError("Extra data", text, top.at)
+    end = _skip_space(text, top.at)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
     _check_count(count)
 
 

@@ -135,3 +135,19 @@ class Cursor:
             self.pos = stop
         else:
             self.check(entry, stop, depth + 1)
+
+
+def fields(message: bytes, wanted: i64) -> list[bytes]:
+    """The contents of each length-delimited field with this tag."""
+    cursor = Cursor(message)
+    end: i64 = len(message)
+    found: list[bytes] = []
+    while cursor.pos < end:
+        tag: i64 = cursor.tag(end)
+        if tag == wanted:
+            size: i64 = cursor.length(end)
+            found.append(message[cursor.pos : cursor.pos + size])
+            cursor.pos += size
+        else:
+            cursor.skip(tag, end)
+    return found

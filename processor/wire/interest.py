@@ -35,6 +35,18 @@ class Interest:
         return NONE
 
 
+class Interests:
+    """What to look for where: `spans`, `resources`, and `scoped` for the spans whose scope is called `scope_name`."""
+
+    __slots__ = ("resources", "scope_name", "scoped", "spans")
+
+    def __init__(self, spans: Interest, resources: Interest, scope_name: bytes, scoped: Interest) -> None:
+        self.spans = spans
+        self.resources = resources
+        self.scope_name = scope_name
+        self.scoped = scoped
+
+
 def _maybe(exact: dict[bytes, int], prefixes: list[tuple[bytes, int]]) -> bytes:
     """1 at `length * 256 + last byte` for each key that may be of interest."""
     table = bytearray((_LONGEST + 1) * 256)

@@ -13,8 +13,8 @@ from mypy_extensions import i64
 
 from processor.errors import MalformedRequest
 from processor.span import Context, Group, Hit, Span
-from processor.wire.cursor import TABLES, Cursor, Malformed
-from processor.wire.interest import NONE, Interest
+from processor.wire.cursor import TABLES, Cursor, Malformed, fields
+from processor.wire.interest import NONE, Interest, Interests
 from processor.wire.schema import ANY_VALUE, BAD, I32, I64, KEY_VALUE, LEN, PLAIN, RESOURCE, SCOPE, SPAN, VARINT
 
 _ATTRIBUTES: Final = 0x4A  # Span.attributes = 9
@@ -29,12 +29,13 @@ _IS_REMOTE: Final = 0x200
 
 
 class _Section:
-    """The spans field of one ScopeSpans: where its message lies and to which group its spans belong."""
+    """The spans field of one ScopeSpans: where its message lies, to which group its spans belong, what to look for."""
 
-    __slots__ = ("end", "group", "start")
+    __slots__ = ("end", "group", "interest", "start")
 
-    def __init__(self, group: Group, start: i64, end: i64) -> None:
+    def __init__(self, group: Group, interest: Interest, start: i64, end: i64) -> None:
         self.group = group
+        self.interest = interest
         self.start: i64 = start
         self.end: i64 = end
 
@@ -63,15 +64,28 @@ class Scan:
     """One request being read.
 
     After `step` returned False: `spans` and, at the same index, `trace_ids` and `hits` (the attributes of interest; None,
-    where there is none, is the usual case). `rejected` counts the spans left out by reason.
+    where there is none, is the usual case). `reader` is free for whoever knows what the interests mean. `rejected` counts the spans left out by reason.
     """
 
-    __slots__ = ("cursor", "data", "empty", "groups", "hits", "interest", "rejected", "sections", "spans", "trace_ids")
+    __slots__ = (
+        "cursor",
+        "data",
+        "empty",
+        "groups",
+        "hits",
+        "interests",
+        "reader",
+        "rejected",
+        "sections",
+        "spans",
+        "trace_ids",
+    )
 
-    def __init__(self, data: bytes, interest: Interest, groups: Groups, empty: Context) -> None:
+    def __init__(self, data: bytes, interests: Interests, groups: Groups, empty: Context) -> None:
         self.data = data
         self.cursor = Cursor(data)
-        self.interest = interest
+        self.interests = interests
+        self.reader: object = None
         self.groups = groups
         self.empty = empty
         self.spans: list[Span] = []
@@ -109,7 +123,17 @@ class Scan:
             self._check_field(scope, 0x0A, SCOPE)
             if spans:
                 group = self.groups.get(extra, resource, scope, hits)
-                self.sections.append(_Section(group, parts[i], parts[i + 1]))
+                interest = self._interest_of(scope)
+                self.sections.append(_Section(group, interest, parts[i], parts[i + 1]))
+
+    def _interest_of(self, scope: bytes) -> Interest:
+        """What to look for in the spans of a scope, by its name."""
+        interests = self.interests
+        if interests.scoped is not interests.spans and interests.scope_name in scope:
+            names = [name for each in fields(scope, 0x0A) for name in fields(each, 0x0A)]
+            if names and names[-1] == interests.scope_name:
+                return interests.scoped
+        return interests.spans
 
     def _split(self, start: i64, end: i64, wanted: i64) -> tuple[bytes, list[int]]:
         """The bytes of all fields but `wanted`, joined; and the ranges of the wanted submessages, flat."""
@@ -150,7 +174,7 @@ class Scan:
         cursor = Cursor(envelope)
         end: i64 = len(envelope)
         hits: list[Hit] = []
-        reader = SpanReader(envelope, self.interest)
+        reader = SpanReader(envelope, self.interests.resources)
         while cursor.pos < end:
             tag: i64 = cursor.tag(end)
             if tag != 0x0A:
@@ -175,7 +199,7 @@ class Scan:
         cursor = self.cursor
         cursor.pos = section.start
         end: i64 = section.end
-        reader = SpanReader(self.data, self.interest)
+        reader = SpanReader(self.data, section.interest)
         while cursor.pos < end and max_spans > 0:
             tag: i64 = cursor.tag(end)
             if tag != 0x12:

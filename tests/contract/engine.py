@@ -88,7 +88,9 @@ class Engine:
         self.reasons: Counter[str] = Counter()
         self._reasons_before: Counter[str] = Counter()
 
-    def deliver(self, body: bytes, now_s: float = 0.0, *, is_langfuse: bool = False, key_prefix: bytes = b"") -> list[Left]:
+    def deliver(
+        self, body: bytes, now_s: float = 0.0, *, is_langfuse: bool = False, key_prefix: bytes = b""
+    ) -> list[Left]:
         """One request, to the end; what leaves at once."""
         pipeline = self.pipeline
         scan = pipeline.scan(body)

@@ -138,10 +138,8 @@ class Oracle:
 
     def _leave_at_once(self, trace: Known, each: Received) -> None:
         """A pending span never waits (S5): decided or given up, by the place that it takes for the real span."""
-        chain, end = self._chain(trace, each, with_pending=True)
-        is_orphan = end != ROOT
-        wants_trace = self.setup.fill == "trace" and _lacks_id(chain, each)
-        self._leave(trace, each, "decided", self.setup.fill != "none" and (is_orphan or wants_trace))
+        _, end = self._chain(trace, each, with_pending=True)
+        self._leave(trace, each, "decided", self.setup.fill != "none" and end != ROOT)
 
     def _is_decided(self, trace: Known, each: Received) -> bool:
         """S14."""
@@ -162,10 +160,12 @@ class Oracle:
         """What the span and its known ancestors say, nearest first, and how the chain ends. Of several spans with an id the first counts (S13)."""
         chain = [start.reading]
         seen: set[bytes] = set()
+        parent, is_root = _parent(start), start.is_root
         if start.reading.pending_parent is not None:
-            parent, is_root = start.span.parent_span_id, False
-        else:
-            parent, is_root = _parent(start), start.is_root
+            real = _first(trace, parent)
+            chain += [real.reading] if real is not None else []
+            parent = start.reading.pending_parent if real is None else _parent(real)
+            is_root = not parent if real is None else real.is_root
         while not is_root:
             if parent in seen:
                 return chain, BROKEN
@@ -185,7 +185,9 @@ class Oracle:
 
 
 def _first(trace: Known, span_id: bytes) -> Received | None:
-    return next((each for each in trace.spans if each.span.span_id == span_id and each.reading.pending_parent is None), None)
+    return next(
+        (each for each in trace.spans if each.span.span_id == span_id and each.reading.pending_parent is None), None
+    )
 
 
 def _first_pending(trace: Known, span_id: bytes) -> Received | None:

@@ -168,10 +168,9 @@ def _read_baggage(reading: Reading, own: dict[str, Any], setup: Setup) -> None:
 def _captured(own: dict[str, Any]) -> list[tuple[str, str]]:
     """The members of captured baggage that stand for a key, decoded; only what the tests' own headers need."""
     header = own.get("http.request.header.baggage")
-    if header is None:
-        return []
+    lines = [header] if isinstance(header, str) else header if isinstance(header, list) else []
     members: dict[str, str] = {}
-    for member in (header if isinstance(header, str) else ",".join(header)).split(","):
+    for member in ",".join(lines).split(","):
         name, equals, value = member.partition("=")
         if equals and name.strip():
             text = value.partition(";")[0].strip()

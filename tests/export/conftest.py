@@ -1,4 +1,4 @@
-"""What the tests of the export share: a clock that tests hold, a client that tests answer for, real backends, TLS files."""
+"""What the tests of the export share: time that tests hold, a client that they answer for, real backends, TLS files."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
     ],
 )
 def test_retry_after(value: str | None, date: str | None, delay_s: float | None) -> None:
-    """Retry-After is seconds or an HTTP date, the latter against the response's own Date; bounded, and nonsense is no hint."""
+    """Retry-After is seconds or a date, the latter against the response's own Date; bounded; nonsense is no hint."""
     assert delay_s == retry_after_s(value, date, NOW_S)
 
 

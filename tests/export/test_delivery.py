@@ -1,4 +1,4 @@
-"""The queue with its real clients before real backends that fail in the ways that backends fail (facts 5.2)."""
+"""The queue with its real clients before real backends that fail in the ways that backends fail."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from processor.export.export import Attempt, LossReason
 from processor.export.otlp_grpc import GrpcClient
 from processor.export.otlp_http import HttpClient
+from processor.export.split import split_request
 from processor.signals import Signal
 
 PROTOCOLS = ["grpc", "http/protobuf"]
 
+# What each rule's word is in gRPC and in HTTP.
+STATUS = {
+    "busy": (grpc.StatusCode.UNAVAILABLE, 503),
+    "large": (grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
+    "invalid": (grpc.StatusCode.INVALID_ARGUMENT, 400),
+    "denied": (grpc.StatusCode.UNAUTHENTICATED, 401),
+    "unknown_signal": (grpc.StatusCode.UNIMPLEMENTED, 404),
+}
+
 
 class Server:
     """A backend of either protocol that answers by one rule: a body gives the status of its answer."""
-
-    # What each rule's word is in gRPC and in HTTP.
-    STATUS = {
-        "busy": (grpc.StatusCode.UNAVAILABLE, 503),
-        "large": (grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
-        "invalid": (grpc.StatusCode.INVALID_ARGUMENT, 400),
-        "denied": (grpc.StatusCode.UNAUTHENTICATED, 401),
-        "unknown_signal": (grpc.StatusCode.UNIMPLEMENTED, 404),
-    }
 
     def __init__(self, protocol: str, rule: Callable[[bytes], str], start: Any, tools: Any, port: int = 0) -> None:
         self.protocol = protocol
@@ -68,7 +69,7 @@ class Server:
         if word == "hang":
             self.backend.release.wait(20)
             return b""
-        context.abort(self.STATUS[word][0], word)
+        context.abort(STATUS[word][0], word)
         return b""
 
     def _http(self, body: bytes, handler: Any) -> None:
@@ -79,7 +80,7 @@ class Server:
         elif word == "reset":
             self._tools.reset(handler)
         else:
-            status = 200 if word in ("ok", "partial") else self.STATUS[word][1]
+            status = 200 if word in ("ok", "partial") else STATUS[word][1]
             self._tools.respond(handler, status, partial_success() if word == "partial" else b"")
 
 
@@ -292,7 +293,7 @@ def test_too_large(serve: Any, watched: Any, tools: Any, protocol: str, most_spa
     server = serve(protocol, lambda body: "ok" if len(tools.span_ids(body)) <= most_spans else "large")
 
     async def main() -> None:
-        async with watched(server.client(), tools.limits(), split=tools.split) as w:
+        async with watched(server.client(), tools.limits(), split=split_request) as w:
             for chunk in chunks(tools, 4, spans=10):
                 w.queue.offer(chunk)
             while w.queue.used_bytes:

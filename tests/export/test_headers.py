@@ -23,7 +23,7 @@ from processor.export.headers import parse_headers
     ],
 )
 def test_pairs(text: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Names are trimmed and lower-cased, both sides percent-decoded, unencoded values taken, and the last of equal names counts."""
+    """Names are trimmed and lower-cased, both sides percent-decoded, and the last of equal names counts."""
     assert (pairs, []) == parse_headers(text)
 
 

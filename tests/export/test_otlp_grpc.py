@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def details_with(info: RetryInfo) -> bytes:
 
 @pytest.mark.parametrize("signal", list(Signal))
 def test_request(grpc_backend: Any, tools: Any, signal: Signal) -> None:
-    """The body arrives as it is at the signal's method, with the configured headers, our user agent and the hop (E9, S30)."""
+    """The body arrives as it is at the signal's method, with the configured headers, user agent and hop (E9, S30)."""
     backend = grpc_backend(lambda *_: b"")
     headers = (("authorization", "Basic x=="), ("x-scope", "a b"))
     assert Outcome() == send(tools.downstream(backend.port, headers=headers), signal, b"\x00\xff")
@@ -180,7 +181,7 @@ def test_answer_too_large(grpc_backend: Any, tools: Any, compression: str) -> No
 def test_refusal_is_not_quoted(grpc_backend: Any, tools: Any) -> None:
     """A server's own words about a refused request stay out of the error's text: they may quote the request."""
     backend = grpc_backend(abort(grpc.StatusCode.INVALID_ARGUMENT, "bad user id hunter2"))
-    with pytest.raises(Refused, match="^INVALID_ARGUMENT$"):
+    with pytest.raises(Refused, match=r"^INVALID_ARGUMENT$"):
         send(tools.downstream(backend.port))
 
 
@@ -277,6 +278,28 @@ def test_closed(grpc_backend: Any, tools: Any) -> None:
         await client.close()
         with pytest.raises(TransientError):
             await client.send(Signal.TRACES, b"")
+
+    asyncio.run(main())
+
+
+def test_closed_amid_a_request(grpc_backend: Any, tools: Any) -> None:
+    """A request whose connection is closed from this side ends transiently; a cancelled one is cancelled."""
+    seen = threading.Event()
+    backend = grpc_backend(lambda *_: (seen.set(), backend.release.wait(20), b"")[2])
+
+    async def main() -> None:
+        client = GrpcClient(tools.downstream(backend.port), hop="abc")
+        cancelled = asyncio.create_task(client.send(Signal.TRACES, b""))
+        await asyncio.to_thread(seen.wait, 20)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        seen.clear()
+        closed = asyncio.create_task(client.send(Signal.TRACES, b""))
+        await asyncio.to_thread(seen.wait, 20)
+        await client.close()
+        with pytest.raises(TransientError):
+            await closed
 
     asyncio.run(main())
 

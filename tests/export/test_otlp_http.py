@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,7 @@ def answering(http_backend: Any, tools: Any) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("signal", list(Signal))
 def test_request(answering: Any, signal: Signal) -> None:
-    """The body arrives as it is at the signal's path, with the configured headers, our user agent and the hop (E7, E9, S30)."""
+    """The body arrives as it is at the signal's path, with configured headers, user agent and hop (E7, E9, S30)."""
     backend, downstream = answering(path="/otel/")
     downstream = replace(downstream, headers=(("authorization", "Basic x=="), ("x-scope", "a b")))
     assert Outcome() == send(downstream, signal, b"\x00\xff")
@@ -135,7 +136,7 @@ def partial() -> bytes:
     ],
 )
 def test_success(answering: Any, status: int, body: bytes, content_type: str, outcome: Outcome) -> None:
-    """Every 2xx is success; partial_success is read in the response's own encoding, and what cannot be read is ignored (E3, E7)."""
+    """Every 2xx is success; partial_success is read in its own encoding, what cannot be read is ignored (E3, E7)."""
     _, downstream = answering(status, body, {"content-type": content_type} if content_type else None)
     assert outcome == send(downstream)
 
@@ -162,7 +163,7 @@ def test_success(answering: Any, status: int, body: bytes, content_type: str, ou
     ],
 )
 def test_status_codes(answering: Any, status: int, signal: Signal, error: Any) -> None:
-    """OTLP's retryable statuses are transient, the others permanent with a reason; each is one attempt, redirects too (E1, F5)."""
+    """OTLP's retryable statuses are transient, all others permanent with a reason, after one attempt (E1, F5)."""
     backend, downstream = answering(status, b"bad user id hunter2", {"location": "http://127.0.0.1:1/"})
     with pytest.raises((TransientError, PermanentError)) as caught:
         send(downstream, signal)
@@ -198,7 +199,7 @@ def test_retry_after(
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_answer_too_large(http_backend: Any, tools: Any, declared: bool) -> None:
-    """An answer over 4 MiB is not read on, whether it declares its length or not, and its batch is not sent again (E6)."""
+    """An answer over 4 MiB, declared or not, is not read to its end, and its batch is not sent again (E6)."""
 
     def answer(_body: bytes, handler: Any) -> None:
         handler.send_response(200)
@@ -238,7 +239,7 @@ def test_timeout(http_backend: Any, tools: Any) -> None:
 
     backend = http_backend(hang)
     for _ in range(2):
-        with pytest.raises(TransientError, match="^timeout$"):
+        with pytest.raises(TransientError, match=r"^timeout$"):
             send(tools.downstream(backend.port, "http/protobuf", timeout_s=0.1))
 
 
@@ -307,6 +308,28 @@ def test_closed(answering: Any) -> None:
         await client.close()
         with pytest.raises(TransientError):
             await client.send(Signal.TRACES, b"")
+
+    asyncio.run(main())
+
+
+def test_closed_amid_a_request(http_backend: Any, tools: Any) -> None:
+    """A request whose connection is closed from this side ends transiently; a cancelled one is cancelled."""
+    seen = threading.Event()
+    backend = http_backend(lambda *_: (seen.set(), backend.release.wait(20)))
+
+    async def main() -> None:
+        client = HttpClient(tools.downstream(backend.port, "http/protobuf"), hop="abc")
+        cancelled = asyncio.create_task(client.send(Signal.TRACES, b""))
+        await asyncio.to_thread(seen.wait, 20)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        seen.clear()
+        closed = asyncio.create_task(client.send(Signal.TRACES, b""))
+        await asyncio.to_thread(seen.wait, 20)
+        await client.close()
+        with pytest.raises(TransientError):
+            await closed
 
     asyncio.run(main())
 

@@ -25,7 +25,7 @@ def attempts() -> list[Attempt]:
 
 @pytest.fixture
 def run(client: Any, time: Any, tools: Any, attempts: list[Attempt]) -> Callable[..., None]:
-    """Runs a scenario with a started queue: no jitter, and the identity of S25 checked after each attempt and at the end."""
+    """Runs a scenario with a started queue, without jitter; checks the identity of S25 after each attempt."""
 
     def run(scenario: Callable[[Queue], Coroutine[Any, Any, None]], *, start: bool = True, **limits: Any) -> None:
         async def main() -> None:
@@ -76,7 +76,7 @@ def test_same_turn_goes_together(run: Any, client: Any, tools: Any) -> None:
 
 
 def test_slots_work_side_by_side(run: Any, client: Any, tools: Any) -> None:
-    """As many requests are under way as there are slots; then chunks gather, and leave joined when a slot is free (S27)."""
+    """As many requests are under way as there are slots; then chunks gather, and leave joined by the next (S27)."""
 
     async def scenario(queue: Queue) -> None:
         for number in range(SLOTS + 3):
@@ -207,7 +207,7 @@ def test_partial_success_of_metrics(run: Any, client: Any, tools: Any) -> None:
 
 
 def test_transient_failure_is_retried(run: Any, client: Any, time: Any, tools: Any, attempts: list[Attempt]) -> None:
-    """A batch that failed transiently goes again after the backoff, the same bytes, and is still queued meanwhile (E1, E2)."""
+    """A batch that failed transiently goes again after the backoff, and is still queued meanwhile (E1, E2)."""
 
     async def scenario(queue: Queue) -> None:
         queue.offer(tools.chunk(b"a"))
@@ -226,7 +226,7 @@ def test_transient_failure_is_retried(run: Any, client: Any, time: Any, tools: A
 
 
 def test_no_attempt_before_the_downstream_allows(run: Any, client: Any, time: Any, tools: Any) -> None:
-    """After RetryInfo or Retry-After nothing at all goes out sooner, neither fresh chunks nor after late successes (F4)."""
+    """Nothing goes out before the wait that was asked for, neither fresh chunks nor after a late success (F4)."""
 
     async def scenario(queue: Queue) -> None:
         for body in (b"a", b"b"):
@@ -482,7 +482,7 @@ def test_unsupported_signal(run: Any, client: Any, time: Any, tools: Any) -> Non
 
 
 def test_unsupported_drops_what_waits(run: Any, client: Any, time: Any, tools: Any) -> None:
-    """What was acknowledged of an unsupported signal and waits to be sent again is lost{unsupported} too; spans stay (S31)."""
+    """What waits of an unsupported signal to be sent again is lost{unsupported} too; spans stay (S31)."""
 
     async def scenario(queue: Queue) -> None:
         for signal in (Signal.METRICS, Signal.TRACES):
@@ -500,7 +500,7 @@ def test_unsupported_drops_what_waits(run: Any, client: Any, time: Any, tools: A
 
 
 def test_unsupported_traces_are_never_turned_away(run: Any, client: Any, tools: Any) -> None:
-    """Spans are the processor's own business: each batch that is not taken is lost, and senders still get their answers."""
+    """Spans are the processor's own business: a batch that is not taken is lost, and senders are not turned away."""
 
     async def scenario(queue: Queue) -> None:
         queue.offer(tools.chunk(b"t"))
@@ -563,6 +563,19 @@ def test_drain_gives_up_at_the_deadline(run: Any, client: Any, time: Any, tools:
         assert {LossReason.SHUTDOWN: 63} == tools.lost(queue)
 
     run(scenario)
+
+
+def test_shutdown_says_all_that_is_lost(run: Any, client: Any, tools: Any, caplog: Any) -> None:
+    """What the end costs is one line with the whole sum: in flight, to be sent again and waiting (E11)."""
+
+    async def scenario(queue: Queue) -> None:
+        for items in (1, 2, 4, 8, 16, 32):
+            queue.offer(tools.chunk(b"a", items=items))
+            await tools.turns()
+        await client.answer(TransientError("down"))
+
+    run(scenario)
+    assert "lost: reason=shutdown items=63" in caplog.messages[-1]
 
 
 def test_drain_of_nothing_is_over_at_once(run: Any, time: Any) -> None:

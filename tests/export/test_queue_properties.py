@@ -1,4 +1,4 @@
-"""The queue under any sequence of events: nothing is lost unseen, nothing is sent twice once taken, memory is bounded."""
+"""The queue under any sequence of events: nothing is lost unseen, nothing taken is sent twice, memory is bounded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def halves(body: bytes) -> tuple[bytes, bytes, int, int]:
     drains=st.booleans(),
 )
 def test_any_sequence(tools: Any, script: Any, batch_max_bytes: int, delay_s: float, drains: bool) -> None:
-    """After every event of any sequence S25 holds and the bytes stay bounded (S17); in the end all is exported or lost."""
+    """After every event of any sequence S25 holds and memory is bounded (S17); in the end all is exported or lost."""
 
     async def main() -> None:
         time, client = tools.HeldTime(), tools.AnsweredClient()

@@ -21,7 +21,7 @@ def test_backoff(failures: int, shortest_s: float, middle_s: float) -> None:
 
 @given(failures=st.integers(1, 10_000), draw=st.floats(0, 1, exclude_max=True))
 def test_backoff_bounds(failures: int, draw: float) -> None:
-    """No wait is under half a second or over seven and a half, so that a recovered downstream is found within 10 s (F3)."""
+    """No wait is under 0.5 s or over 7.5 s, so that a recovered downstream is found within 10 s (F3)."""
     assert 0.5 <= Backoff().wait_s(failures, draw) <= 7.5
 
 

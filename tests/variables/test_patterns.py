@@ -82,8 +82,8 @@ def test_many_slow_patterns_share_the_budget() -> None:
     clock.step_s = 0.006
     text = _CATASTROPHE[1]
     failures = [_failure(searcher, f"^(a|aa)+{'b' * at}$", text) for at in range(12)]
-    assert 7 == failures.count(Failure.SLOW_PATTERN)
-    assert 5 == failures.count(Failure.SUSPENDED_PATTERN)
+    assert 8 == failures.count(Failure.SLOW_PATTERN)
+    assert 4 == failures.count(Failure.SUSPENDED_PATTERN)
 
 
 def test_a_long_text_is_not_searched_at_risk() -> None:
@@ -108,7 +108,7 @@ def test_a_broken_pattern_is_told(pattern: str) -> None:
 # Patterns that run on the `regex` package for their bound, and texts: both engines must agree.
 _RISKY = [
     r"(?:a|bb?)*x{e}$", r"(?:a|bb?)*[[:alpha:]]", r"(?:a|bb?)*[]x]$", r"(?:a|bb?)*[^][]$", r"(?:a|bb?)*\{", r"(?:a|bb?)*x{}",
-    r"(?:a|bb?)*\N{DIGIT ONE}", r"(?:a|bb?)*[\[]", r"(?:a|bb?)*b{,2}$", r"(?i)(?:a|É)*k$", r"(?:a|bb?)*\b$", r"(?:a|bb?)*\B",
+    r"(?:a|bb?)*\N{DIGIT ONE}", r"(?:a|bb?)*[\[]", r"(?:a|bb?)*b{,2}$", r"(?i)(?:a|ÉÉ?)*k$", r"(?:a|bb?)*\b$", r"(?:a|bb?)*\B",
     r"(?s)(?:a|.)*\n$", r"(?m)^(?:a|bb?)*$", r"(?:a|bb?)*(?P<n>x)(?P=n)", r"(?x) (?: a | bb? )* [x{] # [", r"(?:\w\s?)*!$",
 ]  # fmt: skip
 _TEXTS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from processor.attributes.read import Drop
+from processor.attributes.reading import Drop
 from processor.attributes.validate import REASONS
 from processor.export.view.text import Marks, clean, cut, show_duration
 from processor.export.view.traces import Batch

@@ -73,8 +73,8 @@ class Ancestor:
 class Shown:
     """A span as the view keeps it until it is printed. Texts are clean.
 
-    `is_root` as in the contract's words. `is_pending`: stands for the span whose id it has (S5). `labels` are values,
-    too; `more`: how many of both are left out.
+    `is_root`, `is_remote`: as the contract says of roots. `is_pending`: stands for the span whose id it has (S5).
+    `labels` are values, too; `more`: how many of both are left out.
     """
 
     span_id: bytes
@@ -109,7 +109,8 @@ class SpanReader:
         values = _Values(attributes, own, group, context, self._aliases, self._marks)
         carried, labels = values.carried(), values.labels()
         pending = own.pending_parent if own is not None else None
-        is_remote = span.flags & _REMOTE == _REMOTE
+        is_remote = span.flags & _REMOTE == _REMOTE or (span.kind in _ENTRIES and not span.flags & _KNOWN)
+        is_app_root = own is not None and own.is_app_root
         name = clean(span.name, self._marks) or "(no name)"
         parent_id = span.parent_span_id if span.parent_span_id.strip(b"\0") else b""
         return span.trace_id, Shown(
@@ -121,19 +122,13 @@ class SpanReader:
             start_ns=span.start_time_unix_nano,
             end_ns=span.end_time_unix_nano,
             is_error=span.status.code == Status.STATUS_CODE_ERROR,
-            is_root=pending is None and (self._is_root(span, parent_id) or (own is not None and own.is_app_root)),
+            is_root=pending is None and (not parent_id or (is_remote and not self._roots_any) or is_app_root),
             is_remote=is_remote,
             is_pending=pending is not None,
             values=values.said(carried),
             labels=values.said(labels),
             more=len(carried[MAX_VALUES:]) + len(labels[MAX_VALUES:]),
         )
-
-    def _is_root(self, span: Span, parent_id: bytes) -> bool:
-        if not parent_id:
-            return True
-        is_entry = span.kind in _ENTRIES and not span.flags & _KNOWN
-        return not self._roots_any and (is_entry or span.flags & _REMOTE == _REMOTE)
 
     def _service(self, group: Group) -> str:
         service = self._services.get(group.resource)

@@ -75,8 +75,8 @@ def show_duration(duration_ns: int, marks: Marks) -> str:
         return f"{duration_ns / 1e3:.3g} {marks.micro}s"
     if duration_ns < 999_500_000:
         return f"{duration_ns / 1e6:.3g} ms"
-    if duration_ns < 60_000_000_000:
-        return f"{duration_ns / 1e9:.3g} s"
+    if duration_ns < 59_950_000_000:
+        return f"{duration_ns / 1e9:.{2 if duration_ns < 9_995_000_000 else 1}f} s"
     minutes, seconds = divmod(duration_ns // 1_000_000_000, 60)
     if minutes < 60:
         return f"{minutes} m {seconds:02} s"

@@ -13,7 +13,7 @@ Lines are made to fit, never wrapped. Iterative: a chain of spans may be thousan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +30,11 @@ _MAX_WIDTH: Final = 100
 # What is left to a span's own text however deep it lies; the guides above that are cut.
 _TEXT_WIDTH: Final = 44
 _INDENT: Final = 3
+_MIN_NAME: Final = 16
 _MAX_DETAIL: Final = 24
 _MAX_VALUE: Final = 40
+
+NO_USER: Final = "[no user]"
 
 _GUIDE: Final = "dim"
 _NAME: Final = "bold"
@@ -118,40 +121,49 @@ class Tree:
     # ---- what it is
 
     def _first_line(self, row: _Row) -> Text:
-        marks = self._marks
-        duration = show_duration(row.span.end_ns - row.span.start_ns, marks) if not row.span.is_pending else ""
+        marks, span = self._marks, row.span
+        duration = show_duration(span.end_ns - span.start_ns, marks) if not span.is_pending else ""
         room = max(self._width - len(row.lead) - (cell_len(duration) + 2 if duration else 0), 8)
-        details = f" {marks.dot} ".join(self._details(row))
-        name = cut(row.span.above.name, max(room - cell_len(details) - 2 if details else room, min(16, room)), marks)
-        line = Text(row.lead, _GUIDE)
-        line.append(name, _ERROR if row.span.is_error else _NAME)
+        details = self._details(row, room - min(_MIN_NAME, cell_len(span.above.name)) - 2)
+        name = cut(span.above.name, max(room - cell_len(details) - 2 if details else room, min(_MIN_NAME, room)), marks)
+        line = Text().append(row.lead, _GUIDE).append(name, _ERROR if span.is_error else _NAME)
         if details and room - cell_len(name) > 4:
             line.append("  " + cut(details, room - cell_len(name) - 2, marks), _DETAIL)
         if duration:
             line.append(" " * max(self._width - line.cell_len - cell_len(duration), 1) + duration, _DETAIL)
         return line
 
-    def _details(self, row: _Row) -> Iterable[str]:
+    def _details(self, row: _Row, room: int) -> str:
+        """What else there is to say of a span in a line; without its kind where that is too long."""
         span, marks = row.span, self._marks
-        if span.is_error:
-            yield "error"
-        if span.model or span.tokens:
-            yield f"{cut(span.model, _MAX_DETAIL, marks)} {span.tokens}".strip()
-        if span.kind:
-            yield span.kind
-        if span.above.service != row.service_above:
-            yield cut(span.above.service or "(no service)", _MAX_DETAIL, marks)
-        if span.is_pending:
-            yield "not ended"
-        if not row.lead and span.above.parent_id:
-            yield self._place(span)
+        has_place = span.above.parent_id and (span.is_root or not row.lead)
+        parts = {
+            "user": "" if _has_values(span) else NO_USER,
+            "status": "error" if span.is_error else "",
+            "model": f"{cut(span.model, _MAX_DETAIL, marks)} {span.tokens}".strip(),
+            "kind": span.kind,
+            "service": self._service(row),
+            "pending": "not ended" if span.is_pending else "",
+            "place": self._place(row) if has_place else "",
+        }
+        line = f" {marks.dot} ".join(part for part in parts.values() if part)
+        if cell_len(line) > room and span.kind:
+            line = f" {marks.dot} ".join(part for name, part in parts.items() if part and name != "kind")
+        return line
 
-    def _place(self, span: Shown) -> str:
-        """Where a span belongs whose parent is not above it."""
-        parent = self._known.get(span.above.parent_id)
-        if parent is not None:
+    def _service(self, row: _Row) -> str:
+        """The service, where it is another than above."""
+        service = row.span.above.service
+        return cut(service or "(no service)", _MAX_DETAIL, self._marks) if service != row.service_above else ""
+
+    def _place(self, row: _Row) -> str:
+        """Where a span belongs whose parent is not above it, or gives it nothing."""
+        parent = self._known.get(row.span.above.parent_id)
+        if parent is not None and not row.lead:
             return f"under {self._quote(parent.name)}"
-        return "remote parent" if span.is_remote else "parent not received"
+        if row.span.is_remote:
+            return "remote parent"
+        return "own root" if row.lead else "parent not received"
 
     # ---- whose it is
 
@@ -160,10 +172,12 @@ class Tree:
         room = max(self._width - len(guides), 8)
         lines: list[Text] = []
         used = room + 1
+        if not _has_values(span):
+            return lines
         for item in self._items(span, room):
             text = cut(item.text, room, self._marks)
             if used + 2 + cell_len(text) > room:
-                lines.append(Text(guides, _GUIDE))
+                lines.append(Text().append(guides, _GUIDE))
                 used = cell_len(text)
             else:
                 lines[-1].append("  ")
@@ -174,7 +188,7 @@ class Tree:
     def _items(self, span: Shown, room: int) -> list[Item]:
         items = []
         if not span.values or span.values[0].key != USER_ID:
-            items.append(Item("[no user]", _MISSING))
+            items.append(Item(NO_USER, _MISSING))
         groups: dict[tuple[Origin, str], list[Said]] = {}
         for said in span.values:
             groups.setdefault((said.origin, self._note(span, said)), []).append(said)
@@ -218,3 +232,7 @@ class Tree:
 
 def _pair(said: Said, marks: Marks) -> str:
     return f"{cut(said.name, _MAX_VALUE, marks)}={cut(said.text, _MAX_VALUE, marks)}"
+
+
+def _has_values(span: Shown) -> bool:
+    return bool(span.values or span.labels)

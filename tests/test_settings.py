@@ -1,0 +1,421 @@
+"""Every setting: default, how it is read, what is said of a wrong one; and README's table of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from processor.settings import PREFIX, Settings, SettingsError, default_memory_limit, load, origin, secret_fields
+from processor.settings_table import markdown_table, replace_section, show, table
+
+README = Path(__file__).parents[1] / "README.md"
+MiB = 1 << 20
+
+# Variable: its default as the table shows it; a text that may be set; what is then in force.
+ROWS: Mapping[str, tuple[str, str, Any]] = {
+    "RECEIVER_GRPC_ENDPOINT": ("127.0.0.1:4317", "[::1]:1", "[::1]:1"),
+    "RECEIVER_HTTP_ENDPOINT": ("127.0.0.1:4318", "OFF", "off"),
+    "RECEIVER_MAX_REQUEST_SIZE": ("", "1MiB", MiB),
+    "ADMIN_ENDPOINT": ("127.0.0.1:13133", "off", "off"),
+    "EXPORTER": ("", "Console", "console"),
+    "EXPORTER_OTLP_ENDPOINT": ("", "http://collector:4317", "http://collector:4317"),
+    "EXPORTER_OTLP_PROTOCOL": ("grpc", "HTTP/json", "http/json"),
+    "EXPORTER_OTLP_HEADERS": ("", "authorization=Basic%20x", SecretStr("authorization=Basic%20x")),
+    "EXPORTER_OTLP_COMPRESSION": ("none", "GZIP", "gzip"),
+    "EXPORTER_OTLP_TIMEOUT": ("10s", "500ms", 0.5),
+    "EXPORTER_OTLP_INSECURE": ("false", "true", True),
+    "EXPORTER_OTLP_CERTIFICATE": ("", "/etc/ca.pem", Path("/etc/ca.pem")),
+    "EXPORTER_OTLP_CLIENT_CERTIFICATE": ("", "/etc/client.pem", Path("/etc/client.pem")),
+    "EXPORTER_OTLP_CLIENT_KEY": ("", "/etc/client.key", Path("/etc/client.key")),
+    "USER_ID_KEYS": (
+        "langfuse.user.id,user.id,langfuse_user_id,enduser.id,traceloop.association.properties.user_id,"
+        "ai.telemetry.metadata.userId,lmnr.association.properties.user_id,langsmith.metadata.user_id,usr.id",
+        "a, b,,c ",
+        ("a", "b", "c"),
+    ),
+    "USER_ID_FALLBACK_KEYS": (
+        "gen_ai.user.id,gen_ai.user,gen_ai.request.user,llm.user,enduser.pseudo.id,posthog.distinct_id",
+        ",",
+        (),
+    ),
+    "SESSION_ID_KEYS": (
+        "langfuse.session.id,session.id,langfuse_session_id,traceloop.association.properties.session_id,"
+        "ai.telemetry.metadata.sessionId,lmnr.association.properties.session_id,langsmith.metadata.session_id,"
+        "langsmith.metadata.thread_id,usr.session_id,microsoft.session.id",
+        "session.id",
+        ("session.id",),
+    ),
+    "SESSION_ID_FALLBACK_KEYS": ("gen_ai.conversation.id,gen_ai.session.id,$session_id", "a", ("a",)),
+    "BAGGAGE_KEYS": ("", "tenant,app.*,langfuse", ("tenant", "app.*", "langfuse")),
+    "MAX_VALUE_LENGTH": ("200", "64", 64),
+    "WARN_SENDER": ("true", "False", False),
+    "ROOTS": ("local", "ANY", "any"),
+    "FILL": ("orphans", "trace", "trace"),
+    "TRACE_QUIET": ("10s", "1m", 60.0),
+    "MAX_WAIT": ("5m", "1h", 3600.0),
+    "REMEMBER_TRACES": ("100000", "5", 5),
+    "REMEMBER_FOR": ("10m", "0s", 0.0),
+    "MAX_SPANS_PER_TRACE": ("32000", "1", 1),
+    "MEMORY_LIMIT": ("", "1GiB", 1 << 30),
+    "QUEUE_MAX_AGE": ("5m", "24h", 86400.0),
+    "BATCH_MAX_SPANS": ("8192", "512", 512),
+    "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
+    "BATCH_MAX_DELAY": ("0s", "200ms", 0.2),
+    "SHUTDOWN_TIMEOUT": ("25s", "2s", 2.0),
+    "LOG_LEVEL": ("info", "DEBUG", "debug"),
+    "LOG_FORMAT": ("", "text", "text"),
+}
+# What a row needs beside itself to make sense.
+WITH: Mapping[str, Mapping[str, str]] = {
+    "EXPORTER_OTLP_CLIENT_CERTIFICATE": {"EXPORTER_OTLP_CLIENT_KEY": "/etc/client.key"},
+    "EXPORTER_OTLP_CLIENT_KEY": {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/etc/client.pem"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without settings."""
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set variables, names without prefix."""
+
+    def put(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(PREFIX + name, value)
+
+    return put
+
+
+def problems() -> list[str]:
+    """What `load` says of the environment."""
+    with pytest.raises(SettingsError) as caught:
+        load()
+    return caught.value.problems
+
+
+def test_every_setting_has_a_row_here() -> None:
+    """No setting is without a test of its default and its reading."""
+    assert list(ROWS) == [row.name for row in table()]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_default(name: str) -> None:
+    """With nothing set, the default that the table shows is in force, and says where it is from."""
+    row = next(row for row in table() if row.name == name)
+    assert ROWS[name][0] == row.default
+    if name != "MEMORY_LIMIT":
+        assert row.default == show(name.lower(), getattr(load(), name.lower()))
+    assert origin(name.lower(), os.environ) == "default"
+    assert row.meaning
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_reads_what_is_set(name: str, put: Any) -> None:
+    """A variable's text is read into its type, enumerations in any case."""
+    _, text, value = ROWS[name]
+    put(**{name: text}, **WITH.get(name, {}))
+    assert value == getattr(load(), name.lower())
+    assert PREFIX + name == origin(name.lower(), os.environ)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_empty_is_unset(name: str, put: Any) -> None:
+    """An empty variable is as though it were not there."""
+    before = load()
+    put(**{name: ""})
+    assert before == load()
+    assert origin(name.lower(), os.environ) == "default"
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("EXPORTER_OTLP_HEADERS", "MEMORY_LIMIT")])
+def test_what_is_shown_can_be_set(name: str, put: Any) -> None:
+    """The form in which a value is shown reads back as the same value."""
+    _, text, value = ROWS[name]
+    put(**{name: text}, **WITH.get(name, {}))
+    put(**{name: show(name.lower(), value) or ","})
+    assert value == getattr(load(), name.lower())
+
+
+def test_names_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable in lower case is the same variable, for reading and for telling where a value is from."""
+    monkeypatch.setenv("span_processor_roots", "any")
+    assert load().roots == "any"
+    assert origin("roots", os.environ) == PREFIX + "ROOTS"
+
+
+def test_the_settings_do_not_change() -> None:
+    """The settings of a process are fixed at its start."""
+    with pytest.raises(ValidationError, match="frozen"):
+        load().roots = "any"
+
+
+def test_otlp_s_own_variables_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_EXPORTER_OTLP_* point at this processor in a pod, and are no downstream."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    assert load().exporter_otlp_endpoint is None
+    assert load().exporter_kind == "console"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({}, "console"),
+        ({"EXPORTER_OTLP_ENDPOINT": "http://c:1"}, "otlp"),
+        ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "console"}, "console"),
+        ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "otlp"}, "otlp"),
+    ],
+)
+def test_exporter_follows_from_the_endpoint(given: dict[str, str], kind: str, put: Any) -> None:
+    """Spans go to the terminal until an endpoint is known."""
+    put(**given)
+    assert kind == load().exporter_kind
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({"MEMORY_LIMIT": "1GiB"}, 64 * MiB),
+        ({"MEMORY_LIMIT": "100MiB"}, 25 * MiB),
+        ({"MEMORY_LIMIT": "100MiB", "RECEIVER_MAX_REQUEST_SIZE": "1MiB"}, MiB),
+    ],
+)
+def test_request_limit_follows_from_the_memory_limit(given: dict[str, str], limit: int, put: Any) -> None:
+    """The largest request is 64 MiB, or a quarter of the memory limit where that is less."""
+    put(**given)
+    assert limit == load().max_request_bytes
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"memory.max": "1000000000\n"}, 700_000_000),
+        ({"memory.max": "max\n"}, 256 * MiB),
+        ({"memory/memory.limit_in_bytes": "2000000000\n"}, 1_400_000_000),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 256 * MiB),
+        ({}, 256 * MiB),
+    ],
+)
+def test_memory_limit_follows_from_the_container(files: dict[str, str], limit: int, tmp_path: Path) -> None:
+    """70 % of the container's memory, by either version of control groups; 256 MiB without a limit."""
+    (tmp_path / "memory").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert limit == default_memory_limit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("MAX_WAIT", "5", "must be a duration such as 500ms, 30s or 10m, not '5'"),
+        ("MAX_WAIT", "-5s", "must be a duration such as 500ms, 30s or 10m, not '-5s'"),
+        ("MAX_WAIT", "87601h", "must be at most 87600h, not '87601h'"),
+        ("MEMORY_LIMIT", "1048577GiB", "must be at most 1048576GiB, not '1048577GiB'"),
+        ("BATCH_MAX_SIZE", "3 apples", "must be a size such as 64MiB or 1GiB, not '3 apples'"),
+        ("BATCH_MAX_SIZE", "0", "must be at least 1, not '0'"),
+        ("RECEIVER_GRPC_ENDPOINT", "4317", "must be host:port such as 127.0.0.1:4317, or off, not '4317'"),
+        ("MAX_VALUE_LENGTH", "0", "must be at least 1, not '0'"),
+        ("MAX_VALUE_LENGTH", "many", "must be a whole number, not 'many'"),
+        ("MAX_VALUE_LENGTH", "1.5", "must be a whole number, not '1.5'"),
+        ("MAX_VALUE_LENGTH", "1" + "0" * 12, "must be at most 1000000000, not '1000000000000'"),
+        ("MAX_VALUE_LENGTH", "9" * 5000, "must be a whole number of fewer digits, not '" + "9" * 80 + "'"),
+        ("WARN_SENDER", "perhaps", "must be true or false, not 'perhaps'"),
+        ("ROOTS", "remote", "must be 'local' or 'any', not 'remote'"),
+        ("FILL", "all", "must be 'none', 'orphans' or 'trace', not 'all'"),
+        ("EXPORTER", "kafka", "must be 'otlp' or 'console', not 'kafka'"),
+        ("EXPORTER_OTLP_PROTOCOL", "http", "must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
+        ("EXPORTER_OTLP_COMPRESSION", "zstd", "must be 'none' or 'gzip', not 'zstd'"),
+        ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
+    ],
+)  # fmt: skip
+def test_says_what_would_be_right(name: str, text: str, message: str, put: Any) -> None:
+    """A wrong value is one line: the variable, what would be right, and what was given."""
+    put(**{name: text})
+    assert [f"{PREFIX}{name}: {message}"] == problems()
+
+
+def test_says_every_problem_at_once(put: Any, tmp_path: Path) -> None:
+    """Unknown names, unreadable files and wrong values are told together."""
+    gone = tmp_path / "nothing"
+    put(LOG_LEVEL="loud", MAX_WAIT="5", MAX_WIAT="5s", EXPORTER_OTLP_HEADERS_FILE=str(gone))
+    assert [
+        f"{PREFIX}MAX_WIAT: no such setting; the nearest is {PREFIX}MAX_WAIT",
+        f"{PREFIX}EXPORTER_OTLP_HEADERS_FILE: cannot read {gone}: No such file or directory; name a readable text file",
+        f"{PREFIX}MAX_WAIT: must be a duration such as 500ms, 30s or 10m, not '5'",
+        f"{PREFIX}LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error', not 'loud'",
+    ] == problems()
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("MAX_WIAT", "MAX_WAIT"),
+        ("EXPORTER_ENDPOINT", "EXPORTER_OTLP_ENDPOINT"),
+        ("SESSION_ID_KEY", "SESSION_ID_KEYS"),
+        ("EXPORTER_OTLP_ENDPOINT_FILE", "EXPORTER_OTLP_ENDPOINT"),
+        ("EXPORTER_OTLP_HEADER_FILE", "EXPORTER_OTLP_HEADERS_FILE"),
+    ],
+)
+def test_refuses_an_unknown_name(name: str, nearest: str, put: Any) -> None:
+    """A variable with our prefix that is no setting is an error that names the nearest one."""
+    put(**{name: "x"})
+    assert [f"{PREFIX}{name}: no such setting; the nearest is {PREFIX}{nearest}"] == problems()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_4317_TCP", "PORT_4317_TCP_ADDR",
+        "PORT_4317_TCP_PORT", "PORT_53_UDP_PROTO", "HEADLESS_SERVICE_HOST", "HEADLESS_PORT_4317_TCP",
+    ],
+)  # fmt: skip
+def test_ignores_what_kubernetes_injects(name: str, put: Any) -> None:
+    """The variables that Kubernetes makes for a Service named span-processor are not ours."""
+    put(**{name: "tcp://10.0.0.1:4317"})
+    assert isinstance(load(), Settings)
+
+
+def test_ignores_other_programs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable without our prefix is none of our business."""
+    monkeypatch.setenv("SPAN_PROCESSORS", "x")
+    assert isinstance(load(), Settings)
+
+
+def test_reads_a_secret_from_a_file(put: Any, tmp_path: Path) -> None:
+    """`_FILE` behind a secret's name reads it from a file, without the line break at its end."""
+    path = tmp_path / "headers"
+    path.write_text("authorization=Basic%20x\n")
+    put(EXPORTER_OTLP_HEADERS_FILE=str(path))
+    assert SecretStr("authorization=Basic%20x") == load().exporter_otlp_headers
+    assert PREFIX + "EXPORTER_OTLP_HEADERS_FILE" == origin("exporter_otlp_headers", os.environ)
+
+
+def test_takes_an_empty_name_of_a_file_as_unset(put: Any) -> None:
+    """An empty `_FILE` variable is as though it were not there."""
+    put(EXPORTER_OTLP_HEADERS_FILE="")
+    assert load().exporter_otlp_headers is None
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in secret_fields()])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read {path}: No such file or directory; name a readable text file"),
+        (b" \n", "{path} is empty; put the value into it"),
+        (b"\xff\xfe", "{path} is not UTF-8 text; name a text file"),
+    ],
+)
+def test_refuses_a_secret_s_file(name: str, content: bytes | None, message: str, put: Any, tmp_path: Path) -> None:
+    """A secret's file that is missing, empty or no text is an error that names variable and file."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    put(**{f"{name}_FILE": str(path)})
+    assert [f"{PREFIX}{name}_FILE: {message.format(path=path)}"] == problems()
+
+
+def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
+    """A secret both in its variable and in a file is an error that shows neither."""
+    path = tmp_path / "headers"
+    path.write_text("a=in-the-file")
+    put(EXPORTER_OTLP_HEADERS="a=in-the-variable", EXPORTER_OTLP_HEADERS_FILE=str(path))
+    name = PREFIX + "EXPORTER_OTLP_HEADERS"
+    assert [f"{name}_FILE: {name} is set too; keep one of them"] == problems()
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"EXPORTER": "otlp"},
+            "EXPORTER_OTLP_ENDPOINT: needed where SPAN_PROCESSOR_EXPORTER=otlp, e.g. http://collector:4317",
+        ),
+        (
+            {"RECEIVER_GRPC_ENDPOINT": "off", "RECEIVER_HTTP_ENDPOINT": "off"},
+            "RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port",
+        ),
+        (
+            {"RECEIVER_HTTP_ENDPOINT": "127.0.0.1:4317"},
+            "RECEIVER_HTTP_ENDPOINT: 127.0.0.1:4317 is SPAN_PROCESSOR_RECEIVER_GRPC_ENDPOINT too; "
+            "give each its own port",
+        ),
+        (
+            {"ADMIN_ENDPOINT": "127.0.0.1:4318"},
+            "ADMIN_ENDPOINT: 127.0.0.1:4318 is SPAN_PROCESSOR_RECEIVER_HTTP_ENDPOINT too; give each its own port",
+        ),
+        (
+            {"MEMORY_LIMIT": "100MiB", "RECEIVER_MAX_REQUEST_SIZE": "26MiB"},
+            "RECEIVER_MAX_REQUEST_SIZE: must be at most 25MiB, a quarter of SPAN_PROCESSOR_MEMORY_LIMIT",
+        ),
+        (
+            {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/a.pem"},
+            "EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both",
+        ),
+        (
+            {"EXPORTER_OTLP_CLIENT_KEY": "/a.key"},
+            "EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both",
+        ),
+    ],
+)
+def test_refuses_a_contradiction(given: dict[str, str], problem: str, put: Any) -> None:
+    """Settings that are each right and together wrong are one line that says how to resolve it."""
+    put(**given)
+    assert [PREFIX + problem] == problems()
+
+
+def test_the_system_may_choose_every_port(put: Any) -> None:
+    """Port 0 is no shared address."""
+    put(RECEIVER_GRPC_ENDPOINT="127.0.0.1:0", RECEIVER_HTTP_ENDPOINT="127.0.0.1:0", ADMIN_ENDPOINT="127.0.0.1:0")
+    assert isinstance(load(), Settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("exporter_otlp_headers", SecretStr("a=b"), "****"),
+        ("exporter_otlp_headers", None, ""),
+        ("exporter_otlp_endpoint", "http://me:secret@host:4317/x", "http://****@host:4317/x"),
+        ("exporter_otlp_endpoint", "http://host:4317/a@b", "http://host:4317/a@b"),
+        ("receiver_max_request_size", MiB, "1MiB"),
+        ("max_spans_per_trace", 1024, "1024"),
+        ("warn_sender", True, "true"),
+    ],
+)
+def test_shows_a_value(name: str, value: Any, shown: str) -> None:
+    """A value is shown as it would be written, and a secret is not shown."""
+    assert shown == show(name, value)
+
+
+def test_a_secret_is_in_no_representation(put: Any) -> None:
+    """The model's own text keeps secrets."""
+    put(EXPORTER_OTLP_HEADERS="authorization=hidden")
+    assert "hidden" not in repr(load())
+    assert secret_fields() == ["exporter_otlp_headers"]
+
+
+def test_readme_has_the_table() -> None:
+    """README's section of settings is the one that `python -m processor.settings_table README.md` writes."""
+    text = README.read_text(encoding="utf-8")
+    assert replace_section(text) == text
+
+
+def test_the_table_stands_in_markdown() -> None:
+    """One line a setting; a bar within a cell does not end it."""
+    lines = markdown_table().splitlines()
+    assert len(ROWS) + 2 == len(lines)
+    assert {4} == {line.replace("\\|", "").count("|") for line in lines}
+
+
+def test_the_section_needs_its_markers() -> None:
+    """A document without markers is left alone, with a word why."""
+    with pytest.raises(ValueError, match="<!-- settings -->"):
+        replace_section("# nothing\n")
