@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from processor.service import Service
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+# The last tree of the demo is printed 2 s after its root was released.
+_LAST_TREE_S = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("print-config", help="the settings in force and where each came from")
     show.add_argument("--format", choices=("table", "json", "env"), default="table")
     show.set_defaults(command=_print_config)
+    label = commands.add_parser("label", help="which label a variable gives, and why")
+    label.add_argument("name")
+    label.add_argument("--targeting-key")
+    label.add_argument(
+        "--attribute", action="append", default=[], metavar="KEY=VALUE", help="VALUE is JSON, else a string"
+    )
+    label.add_argument("--trace-id", metavar="HEX", help="32 hex digits, the targeting key where none is given")
+    label.add_argument("--language", choices=("python", "nodejs"), default="python")
+    label.add_argument("--format", choices=("text", "json"), default="text")
+    label.set_defaults(command=_label)
     demo = commands.add_parser("demo", help="send real traces of an LLM application to a running processor")
     demo.add_argument("--endpoint", default="http://127.0.0.1:4317", help="OTLP/gRPC [%(default)s]")
     demo.add_argument("--traces", type=int, default=4, help="how many traces [%(default)s]")
@@ -73,12 +85,24 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.demo and settings.receiver_grpc_endpoint == "off":
         raise SettingsError([f"{variable('receiver_grpc_endpoint')}: the demo sends over gRPC; give it a host:port"])
     set_up_logging(settings.log_level, settings.log_format)
-    return run_service(settings, _send_demo if parsed.demo else None)
+    return run_service(settings, _show_demo if parsed.demo else None)
 
 
-async def _send_demo(service: Service) -> None:
+async def _show_demo(service: Service) -> None:
+    """Have the demo send its traces; then say, to people, how to send one's own."""
+    from processor.export.banner import banner, how_to_point
+
+    grpc, http = (service.address(variable(f"receiver_{name}_endpoint")) for name in ("grpc", "http"))
+    banner(grpc, http, service.terminal is not None)
+    if grpc is not None:
+        await _send_demo(grpc)
+    await asyncio.sleep(_LAST_TREE_S)
+    if sys.stdout.isatty():
+        how_to_point(grpc, http)
+
+
+async def _send_demo(address: str) -> None:
     """Send the demo's traces from a process of its own, as an application would."""
-    address = service.listeners[variable("receiver_grpc_endpoint")].address
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "processor", "demo", "--endpoint", f"http://{address}", stdout=asyncio.subprocess.DEVNULL
     )
@@ -110,6 +134,17 @@ def _print_config(parsed: argparse.Namespace) -> int:
         return OK
     for name, value, source in rows:
         print(f"{name}={value}" if parsed.format == "env" else f"{name:<46} {value:<32} {source}")
+    return OK
+
+
+def _label(parsed: argparse.Namespace) -> int:
+    from processor.labelling import explain_label
+
+    print(
+        explain_label(
+            load(), parsed.name, parsed.targeting_key, parsed.attribute, parsed.trace_id, parsed.language, parsed.format
+        )
+    )
     return OK
 
 

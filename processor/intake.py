@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from processor.attributes.reading import Drop
 from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
 from processor.export.export import Chunk
 from processor.export.queue import Queue
@@ -28,7 +29,10 @@ _TICK_S: Final = 0.1
 
 
 class Intake:
-    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17)."""
+    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of dropped values.
+
+    `on_traces` is called after each request of traces.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Intake:
         queue: Queue,
         warnings: Warnings,
         memory_bytes: int,
+        on_drops: Callable[[Sequence[Drop]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pipeline = pipeline
@@ -43,6 +48,8 @@ class Intake:
         self.refused: dict[str, int] = {"memory": 0}
         self._warnings = warnings
         self._memory_bytes = memory_bytes
+        self._on_drops = on_drops
+        self.on_traces: Callable[[], None] = lambda: None
         self._clock = clock
         self._pump: asyncio.Task[None] | None = None
 
@@ -70,6 +77,7 @@ class Intake:
                 await asyncio.sleep(0)
         if pipeline.has_work:
             self._start_pump()
+        self.on_traces()
         return self._answer(scan.rejected, now_s)
 
     async def tick_forever(self) -> None:
@@ -146,6 +154,8 @@ class Intake:
             reasons = ", ".join(f"{count} with {reason}" for reason, count in rejected.items())
             messages.append(f"rejected malformed spans: {reasons}")
         drops = self.pipeline.take_drops()
+        if drops and self._on_drops is not None:
+            self._on_drops(drops)
         if drops and (warning := self._warnings.note(drops, now_s)):
             messages.append(warning)
         return Answer(sum(rejected.values()), "; ".join(messages)) if messages else _DONE

@@ -159,6 +159,10 @@ class Pipeline:
         """What is to be exported now: request bytes and their number of spans."""
         return self.framer.take()
 
+    def take_resolves(self) -> list[tuple[dict[str, object], Group]]:
+        """What resolve spans said since the last call (S23)."""
+        return self.reader.take_resolves()
+
     def take_drops(self) -> list[Drop]:
         """The values that were dropped since the last call."""
         return self.reader.take_drops()

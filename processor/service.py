@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
@@ -31,6 +32,10 @@ from processor.telemetry import Warnings
 from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 from processor.export.split import split_request
 
+if TYPE_CHECKING:
+    from processor.export.terminal import Terminal
+    from processor.labelling import Labelling
+
 LOG: Final = logging.getLogger("processor")
 
 _FILLS: Final = {"none": FILL_NONE, "orphans": FILL_ORPHANS, "trace": FILL_TRACE}
@@ -41,19 +46,23 @@ _KEPT_SHARE: Final = 0.75
 _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
 _REPORT_S: Final = 60.0
+# grpcio writes to standard error past every logger, and watches for forks that do not happen here.
+_GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+
+
+def key_settings(settings: Settings) -> KeySettings:
+    """The key lists of the settings."""
+    return KeySettings(
+        settings.user_id_keys,
+        settings.user_id_fallback_keys,
+        settings.session_id_keys,
+        settings.session_id_fallback_keys,
+        settings.baggage_keys,
+    )
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
     """The pipeline that the settings ask for."""
-    keys = CarriedKeys(
-        KeySettings(
-            settings.user_id_keys,
-            settings.user_id_fallback_keys,
-            settings.session_id_keys,
-            settings.session_id_fallback_keys,
-            settings.baggage_keys,
-        )
-    )
     tree = TreeSettings(
         settings.roots == "any",
         _FILLS[settings.fill],
@@ -63,7 +72,18 @@ def build_pipeline(settings: Settings) -> Pipeline:
         settings.remember_for,
         settings.max_spans_per_trace,
     )
+    keys = CarriedKeys(key_settings(settings))
     return Pipeline(keys, tree, settings.max_value_length, settings.batch_max_spans, settings.batch_max_size)
+
+
+def build_terminal(settings: Settings) -> Terminal:
+    """The console view on standard output."""
+    from rich.console import Console
+
+    from processor.export.console import ConsoleView
+    from processor.export.terminal import Terminal
+
+    return Terminal(ConsoleView(Console(), key_settings(settings), settings.roots == "any"))
 
 
 def listen_addresses(settings: Settings) -> dict[str, str]:
@@ -98,13 +118,12 @@ class Service:
         self._stop = asyncio.Event()
         self._signals = 0
         self.pipeline = build_pipeline(settings)
-        self.view: Any = None
-        if settings.exporter_kind == "console":
-            from processor.export.console import ConsoleClient
-
-            client: Client = ConsoleClient()
-        else:
-            client = build_client(settings, self._hop)
+        self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
+        client: Client = self.terminal or build_client(settings, self._hop)
+        on_drops = None
+        if self.terminal is not None:
+            self.pipeline.observer = self.terminal.view.observe
+            on_drops = self.terminal.view.warn
         memory = settings.memory_limit
         limits = Limits(
             capacity_bytes=int(memory * _KEPT_SHARE),
@@ -115,8 +134,14 @@ class Service:
         )
         self.queue = Queue(client, limits, split=split_request)
         self.warnings = Warnings(settings.warn_sender)
-        self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE))
+        self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE), on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
+        self.labelling: Labelling | None = None
+        if settings.variables_file is not None or settings.variables_url is not None:
+            from processor.labelling import Labelling
+
+            self.labelling = Labelling(settings, key_settings(settings), self.pipeline, time.monotonic)
+            self.intake.on_traces = self.labelling.judge_drift
         self.listeners: dict[str, Listener] = {}
         self.admin: Listener | None = None
 
@@ -135,16 +160,26 @@ class Service:
         await self._shut_down()
         return 0
 
+    def address(self, name: str) -> str | None:
+        """Where the listener of this variable listens; None where it is off."""
+        listener = self.listeners.get(name)
+        return listener.address if listener is not None else None
+
     def stop(self) -> None:
         """Ask a running service to stop."""
         self._stop.set()
 
     async def _start(self) -> None:
+        if self.labelling is not None:
+            await self.labelling.start()
+            self._spawn(self.labelling.run())
         await self._listen()
         await self._start_admin()
         self.queue.start()
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
+        if self.terminal is not None:
+            self._spawn(self.terminal.show_forever(lambda: self.intake.accounting().numbers()))
         self.is_ready = True
 
     async def _listen(self) -> None:
@@ -189,7 +224,10 @@ class Service:
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says in this instant."""
-        return status(self.settings, self.intake, self.queue, self.warnings, time.monotonic())
+        found = dict(status(self.settings, self.intake, self.queue, self.warnings, time.monotonic()))
+        if self.labelling is not None:
+            found["variables"] = self.labelling.status()
+        return found
 
     async def _report_forever(self) -> None:
         """Once a minute, who waits in vain (S15)."""
@@ -215,6 +253,8 @@ class Service:
         if self.admin is not None:
             await self.admin.stop(0)
         accounting = self.intake.accounting()
+        if self.terminal is not None:
+            self.terminal.view.footer(accounting.numbers())
         LOG.info(
             "stopped: accepted %d = exported %d + lost %d",
             accounting.accepted, accounting.exported, sum(accounting.lost.values()),
@@ -246,6 +286,8 @@ def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[An
     import uvloop
 
     allocation.prepare()
+    for name, value in _GRPC_QUIET.items():
+        os.environ.setdefault(name, value)
 
     async def main() -> int:
         return await Service(settings).run(when_ready)
@@ -258,6 +300,7 @@ def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[An
 def check_settings(settings: Settings) -> list[str]:
     """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
     build_pipeline(settings)
+    _check_variables(settings)
     if settings.exporter_kind == "console":
         return ["settings: good", "downstream: the terminal"]
     downstream = downstream_from(settings)
@@ -265,3 +308,23 @@ def check_settings(settings: Settings) -> list[str]:
     if problem:
         raise SettingsError([problem])
     return ["settings: good", f"downstream: {downstream.protocol} to {downstream.target}"]
+
+
+def _check_variables(settings: Settings) -> None:
+    """Read the variables file and judge targeting. Raises `SettingsError`."""
+    from processor.labelling import targeting_from
+    from processor.variables.config import ConfigError
+    from processor.variables.file import format_of, read_file
+    from processor.variables.selection import load_compiled
+
+    targeting_from(settings)
+    path = settings.variables_file
+    if path is None:
+        return
+    name = variable("variables_file")
+    try:
+        load_compiled(read_file(path), format_of(path))
+    except OSError as error:
+        raise SettingsError([f"{name}: cannot read {path}: {error.strerror}; name a readable file"]) from None
+    except ConfigError as error:
+        raise SettingsError([f"{name}: {problem}" for problem in error.problems]) from None

@@ -160,6 +160,29 @@ class Settings(BaseSettings):
         description="bound on what is held, queued and in flight. Default: 70 % of the container's limit, else "
         "`256MiB`",
     )
+    variables_file: Path | None = Field(
+        None,
+        description="managed variables: a configuration as Logfire's SDK serialises it, JSON or YAML; reloaded when it changes",
+    )
+    variables_url: str | None = Field(
+        None, description="managed variables: a Logfire-compatible server, e.g. `https://logfire-us.pydantic.dev`"
+    )
+    variables_token: SecretStr | None = Field(None, description="the API key for `VARIABLES_URL`. Secret")
+    variables_poll: Duration = Field(30.0, description="how often `VARIABLES_URL` is asked; changes are also pushed")
+    variables_select: Names = Field(
+        (), description="names of the variables to label spans with. Default: all, at most 16"
+    )
+    variables_spans: Annotated[Literal["all", "roots"], BeforeValidator(_lower)] = Field(
+        "all", description="which spans are labelled: `all` or `roots`"
+    )
+    targeting_key: str = Field("user.id", min_length=1, description="the attribute that variables are targeted by")
+    targeting_keys: Names = Field(
+        (), description="the attribute for single variables, e.g. `billing_config:org.id`; beats `TARGETING_KEY`"
+    )
+    trace_id_fallback: bool = Field(True, description="target by the trace id where there is no targeting key")
+    context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
+    include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
+    include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
     queue_max_age: Duration = Field(
         300.0, description="a batch that could not be delivered for so long is given up, counted"
     )

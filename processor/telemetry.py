@@ -1,6 +1,7 @@
 """What the processor says about itself: warnings about dropped values (S8), rate limits, the accounting (S25).
 
-One closed list of reasons each, kept where the reason arises; here they are counted and told. Never a value out of a span.
+One closed list of reasons each, kept where the reason arises; here they are counted and told. Never a value out of
+a span.
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ _MAX_SUBJECTS: Final = 100  # keys come from the settings, but for prefixes: the
 
 
 class RateLimit:
-    """First 10 in 10 s for each subject, then one in 100. More subjects than a sender needs share one rate."""
+    """By default the first 10 in 10 s for each subject, then one in 100 (0: none until the window is over).
 
-    def __init__(self) -> None:
+    More subjects than a sender needs share one rate.
+    """
+
+    def __init__(self, first: int = _FIRST, window_s: float = _WINDOW_S, then_one_in: int = _THEN_ONE_IN) -> None:
+        self._first = first
+        self._window_s = window_s
+        self._then_one_in = then_one_in
         self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def allows(self, subject: tuple[str, ...], now_s: float) -> bool:
@@ -34,14 +41,16 @@ class RateLimit:
             if len(self._seen) >= _MAX_SUBJECTS:
                 subject = ()
         since, count = self._seen.get(subject, (now_s, 0))
-        if now_s - since >= _WINDOW_S:
+        if now_s - since >= self._window_s:
             since, count = now_s, 0
         self._seen[subject] = (since, count + 1)
-        return count < _FIRST or (count - _FIRST) % _THEN_ONE_IN == _THEN_ONE_IN - 1
+        if count < self._first or not self._then_one_in:
+            return count < self._first
+        return (count - self._first) % self._then_one_in == self._then_one_in - 1
 
     def _forget(self, now_s: float) -> None:
         """Subjects whose window is over begin anew anyway."""
-        self._seen = {subject: seen for subject, seen in self._seen.items() if now_s - seen[0] < _WINDOW_S}
+        self._seen = {subject: seen for subject, seen in self._seen.items() if now_s - seen[0] < self._window_s}
 
 
 class Warnings:
@@ -100,6 +109,18 @@ class Accounting:
     queued: int
     recovered: int = 0
     journaled: int = 0
+
+    def numbers(self) -> dict[str, int]:
+        """The terms of the identity by name, `lost` in one sum."""
+        return {
+            "accepted": self.accepted,
+            "recovered": self.recovered,
+            "exported": self.exported,
+            "lost": sum(self.lost.values()),
+            "held": self.held,
+            "queued": self.queued,
+            "journaled": self.journaled,
+        }
 
     @property
     def is_balanced(self) -> bool:

@@ -24,7 +24,7 @@ def banner(grpc: str | None, http: str | None, view: bool, file: TextIO | None =
 
 def how_to_point(grpc: str | None, http: str | None, file: TextIO | None = None) -> None:
     """How to send spans here, and how to have the same spans reach a backend."""
-    lines = []
+    lines: list[str] = []
     for address, protocol in ((grpc, "grpc"), (http, "http/protobuf")):
         if address is not None:
             lines.append("  or, by HTTP:" if lines else "  To send traces here, set for your application:")

@@ -294,8 +294,10 @@ class Buffer:
         span.context = context
         span.state |= DECIDED
         trace.undecided -= 1
-        if not span.state & EMITTED and not self._waits_for_trace(context):
-            self._emit(trace, span, self._with_defaults(span, context), BY_DECISION)
+        if not span.state & EMITTED:
+            written = self._with_defaults(span, context)
+            if not self._waits_for_trace(written):
+                self._emit(trace, span, written, BY_DECISION)
         if span.first_child is not None:
             self._push(trace, span, span.first_child)
 
@@ -430,9 +432,12 @@ class Buffer:
         if real.state == PLACEHOLDER:
             if real.own is None:
                 trace.pendings += 1
-            real.own = own
-        context = self.contexts.overlay(self._above(trace, span.parent_id, {}), own.context)
-        if self._reaches_root(trace, span.parent_id):
+                real.own = own
+            above = own.pending_parent or b""
+        else:
+            above = span.parent_id
+        context = self.contexts.overlay(self._above(trace, above, {}), own.context)
+        if self._reaches_root(trace, above):
             context = self._with_defaults(span, context)
         else:
             context = self._filled(trace, span, context)
@@ -444,14 +449,9 @@ class Buffer:
             if not span_id:
                 return True
             node = trace.nodes.get(span_id)
-            if node is None or (node.state != PLACEHOLDER and not node.state & DECIDED):
+            if node is None or (node.state == PLACEHOLDER and node.own is None):
                 return False
-            if node.state & DECIDED:
-                return True
-            own = node.own
-            if own is None:
-                return False
-            span_id = own.pending_parent or b""
+            span_id = _parent_of(node)
         return False
 
     def _above(self, trace: Trace, span_id: bytes, above: dict[bytes, Context]) -> Context:

@@ -140,7 +140,7 @@ class Rollout(BaseModel):
             if weight < 0:
                 raise ValueError(f"the weight of {clip(label)} is {weight:g}; weights must not be negative")
         if sum(labels.values()) > 1.0 + _TOLERANCE:
-            raise ValueError(f"the weights add up to {sum(labels.values()):g}; they must add up to at most 1")
+            raise ValueError(f"the weights add up to {sum(labels.values()):.12g}; they must add up to at most 1")
         return labels
 
 

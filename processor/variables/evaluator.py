@@ -26,7 +26,7 @@ from processor.variables.variables import Attributes, EvaluationError, Failure, 
 from processor.variables.writing import Active, Written, active_variables, written
 
 NONE_REPORTED: frozenset[str] = frozenset()
-# Remembered answers, of spans and of single variables each. Measured: 400 bytes an answer with user ids as keys.
+# Remembered answers, of spans and of single variables each. Measured: 460 bytes an answer with 36-character user ids.
 MAX_REMEMBERED = 8_192
 # Characters of a value or targeting key that is remembered; longer ones are evaluated each time.
 _MAX_REMEMBERED_TEXT = 256

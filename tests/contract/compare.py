@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import craft
+from engine import Engine, Left, Setup
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-
-import build
-from engine import Engine, Left, Setup
 from oracle import Delivery, Oracle, Received
 from reading import DERIVED, canonical
 
@@ -82,7 +81,7 @@ def added_attributes(received: Received) -> list[bytes]:
     if _changes_derived(received):
         derived = derived | (set(received.reading.derived) - set(received.added))
     if derived:
-        added.append(_normal(build.key_value(DERIVED, sorted(derived))))
+        added.append(_normal(craft.key_value(DERIVED, sorted(derived))))
     return sorted(added)
 
 
@@ -95,7 +94,7 @@ def _changes_derived(received: Received) -> bool:
 def _normal(attribute: KeyValue) -> bytes:
     """Canonical; the order of the list of computed keys is nobody's promise."""
     if attribute.key == DERIVED:
-        return canonical(build.key_value(DERIVED, sorted(build.plain(attribute.value))))
+        return canonical(craft.key_value(DERIVED, sorted(craft.plain(attribute.value))))
     return canonical(attribute)
 
 

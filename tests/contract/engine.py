@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import craft
+import wires
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-import build
-import wires
 from processor.attributes.keys import CarriedKeys, KeySettings
 from processor.pipeline import Pipeline
 from processor.settings import Settings
@@ -76,15 +76,16 @@ class Left:
     @property
     def attributes(self) -> dict[str, Any]:
         """Key to value; of duplicates the last."""
-        return {each.key: build.plain(each.value) for each in self.span.attributes}
+        return {each.key: craft.plain(each.value) for each in self.span.attributes}
 
 
 class Engine:
-    """One pipeline. `rejected`: spans left out of the last request, by reason."""
+    """One pipeline. `rejected`: spans left out of the last request, by reason; `chunks`: the bytes of what left last, `reasons`: why."""
 
     def __init__(self, setup: Setup | None = None) -> None:
         self.pipeline = (setup or Setup()).pipeline()
         self.rejected: dict[str, int] = {}
+        self.chunks: list[bytes] = []
         self.reasons: Counter[str] = Counter()
         self._reasons_before: Counter[str] = Counter()
 
@@ -117,9 +118,11 @@ class Engine:
         return self.take()
 
     def take(self) -> list[Left]:
-        """What is ready, each chunk checked against its own count; `reasons` says why it left."""
+        """What is ready, each chunk checked against its own count."""
         left = []
-        for chunk, count in self.pipeline.take_chunks():
+        taken = self.pipeline.take_chunks()
+        self.chunks = [chunk for chunk, _ in taken]
+        for chunk, count in taken:
             in_chunk = list(spans_of(chunk))
             assert count == len(in_chunk)
             assert not has_empty_parts(chunk)

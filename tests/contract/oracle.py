@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
-
-import build
+import craft
 from engine import Left, Setup, spans_of
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from reading import SESSION, USER, Carried, Reading, read, required_keys
 
 ROOT, BROKEN = "root", "broken"
@@ -230,6 +229,6 @@ def _is_root(span: Span, reading: Reading, is_langfuse: bool, setup: Setup) -> b
         return True
     if setup.roots_any:
         return False
-    if span.flags & build.HAS_IS_REMOTE:
-        return bool(span.flags & build.IS_REMOTE)
-    return span.kind in (build.SERVER, build.CONSUMER)
+    if span.flags & craft.HAS_IS_REMOTE:
+        return bool(span.flags & craft.IS_REMOTE)
+    return span.kind in (craft.SERVER, craft.CONSUMER)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+import craft
+from engine import Setup
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
-import build
-from engine import Setup
 
 USER, SESSION, DERIVED, TAGS = "user.id", "session.id", "span_processor.derived", "langfuse.trace.tags"
 ALWAYS_CUT = {USER, SESSION, "langfuse.user.id", "langfuse.session.id"}
@@ -87,10 +86,11 @@ def is_valid(key: str, value: Any, setup: Setup) -> bool:
 
 def read(attributes: Iterable[KeyValue], setup: Setup) -> Reading:
     """What these attributes come to."""
-    pairs = [(each.key, build.plain(each.value)) for each in attributes]
+    pairs = [(each.key, craft.plain(each.value)) for each in attributes]
     said = dict(pairs)  # S4: of duplicate keys the last counts
     reading = Reading()
-    reading.derived = list(said.get(DERIVED) or [])
+    computed = said.get(DERIVED)
+    reading.derived = [key for key in computed if isinstance(key, str)] if isinstance(computed, list) else []
     reading.hollow = {key for key in reading.derived if key in said}  # S22: not own, may be replaced
     own = {key: value for key, value in said.items() if key not in reading.hollow}
     for canonical_key, strong, fallback in (
@@ -106,9 +106,15 @@ def read(attributes: Iterable[KeyValue], setup: Setup) -> Reading:
     _read_baggage(reading, own, setup)
     reading.is_app_root = any(said.get(key) is True for key in APP_ROOTS)
     if said.get("logfire.span_type") == "pending_span":
-        parent = bytes.fromhex(said["logfire.pending_parent_id"])
-        reading.pending_parent = parent if any(parent) else b""
+        reading.pending_parent = _span_id(said.get("logfire.pending_parent_id"))
     return reading
+
+
+def _span_id(value: Any) -> bytes:
+    """A span id out of its 16 hex digits; none for zeros, and for what is no id."""
+    if not isinstance(value, str) or re.fullmatch(r"[0-9a-fA-F]{16}", value) is None or not value.strip("0"):
+        return b""
+    return bytes.fromhex(value)
 
 
 def _is_invalid(value: Any, setup: Setup) -> bool:
@@ -125,7 +131,7 @@ def _read_id(
     captured = [text for name, text in _captured(own) if name == key and is_valid(key, text, setup)]
     if strong or captured or weak:
         value = [*strong, *captured[-1:], *weak][0]
-        reading.values[key] = Carried(build.any_value(value), not (strong or captured))
+        reading.values[key] = Carried(craft.any_value(value), not (strong or captured))
     if is_valid(key, own.get(key), setup):
         reading.present.add(key)
     elif key in own and own[key] in (None, ""):
@@ -139,13 +145,13 @@ def _read_listed(reading: Reading, key: str, value: Any, setup: Setup) -> None:
     elif isinstance(value, list):
         good = [item for item in value if is_valid(key, item, setup)]
         if good:
-            reading.values[key] = Carried(build.any_value(good), False)
+            reading.values[key] = Carried(craft.any_value(good), False)
         if len(good) == len(value):
             reading.present.add(key)
         else:
             reading.cut.add(key)
     elif is_valid(key, value, setup):
-        reading.values[key] = Carried(build.any_value(value), False)
+        reading.values[key] = Carried(craft.any_value(value), False)
         reading.present.add(key)
     else:
         reading.cut.add(key)
@@ -160,9 +166,9 @@ def _read_baggage(reading: Reading, own: dict[str, Any], setup: Setup) -> None:
         if key == TAGS:
             tags = [item for item in text.split(",") if is_valid(key, item, setup)]
             if tags:
-                reading.values[key] = Carried(build.any_value(tags), False)
+                reading.values[key] = Carried(craft.any_value(tags), False)
         elif is_valid(key, text, setup):
-            reading.values[key] = Carried(build.any_value(text), False)
+            reading.values[key] = Carried(craft.any_value(text), False)
 
 
 def _captured(own: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import craft
+import wires
+from engine import Left, Setup, spans_of
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
-
-import build
-import wires
-from engine import Left, Setup, spans_of
 from oracle import Delivery
 
 # Steps are at 5, 15, 25 …: 93 s later lies 2 s before a step, 22 s later 8 s before one.
@@ -64,9 +63,9 @@ class History:
 
 def _line(left: Left) -> str:
     span = left.span
-    pairs = [(each.key, build.plain(each.value)) for each in span.attributes]
+    pairs = [(each.key, craft.plain(each.value)) for each in span.attributes]
     resource = [
-        (each.key, build.plain(each.value)) for each in ResourceSpans.FromString(left.resource).resource.attributes
+        (each.key, craft.plain(each.value)) for each in ResourceSpans.FromString(left.resource).resource.attributes
     ]
     ids = f"{span.trace_id[-1]}/{span.span_id[-1]} <- {span.parent_span_id[-1:].hex() or '-'}"
     return f"{span.name} {ids} kind={span.kind} flags={span.flags:#x} {pairs} resource={resource}"
@@ -108,19 +107,19 @@ def spans(draw: st.DrawFn, name: str, world: World) -> Span:
     parent = world.parents[number] if draw(st.integers(0, 5)) else draw(st.integers(0, 9))
     pairs = draw(attributes(world))
     if draw(st.integers(0, 5)) == 0:
-        return build.pending(100 + number, number, parent, pairs, trace, name=name)
+        return craft.pending(100 + number, number, parent, pairs, trace, name=name)
     flags = draw(
-        st.sampled_from([0, 0, 0, build.LOCAL_PARENT, build.LOCAL_PARENT, build.REMOTE_PARENT, build.IS_REMOTE])
+        st.sampled_from([0, 0, 0, craft.LOCAL_PARENT, craft.LOCAL_PARENT, craft.REMOTE_PARENT, craft.IS_REMOTE])
     )
     kind = draw(
-        st.sampled_from([build.INTERNAL, build.INTERNAL, build.INTERNAL, build.CLIENT, build.SERVER, build.CONSUMER])
+        st.sampled_from([craft.INTERNAL, craft.INTERNAL, craft.INTERNAL, craft.CLIENT, craft.SERVER, craft.CONSUMER])
     )
-    built = build.span(number, parent, pairs, trace, name=name, flags=flags, kind=kind, trace_state="k=v")
+    built = craft.span(number, parent, pairs, trace, name=name, flags=flags, kind=kind, trace_state="k=v")
     if draw(st.booleans()):
         built.dropped_attributes_count = draw(st.sampled_from([1, (1 << 32) - 1]))
-        built.events.add(name="event", time_unix_nano=1).attributes.append(build.key_value("user.id", "of the event"))
-        built.links.add(trace_id=build.trace_id(7), span_id=build.span_id(7)).attributes.append(
-            build.key_value("user.id", 1)
+        built.events.add(name="event", time_unix_nano=1).attributes.append(craft.key_value("user.id", "of the event"))
+        built.links.add(trace_id=craft.trace_id(7), span_id=craft.span_id(7)).attributes.append(
+            craft.key_value("user.id", 1)
         )
         built.status.message = "status"
     if parent == 0 and draw(st.booleans()):
@@ -142,9 +141,9 @@ def requests(draw: st.DrawFn, members: list[Span], world: World) -> bytes:
     for index in range(draw(st.integers(1, 3))):
         resource_spans = built.resource_spans.add(schema_url=f"https://example.org/{index}")
         pairs = draw(attributes(world, 2)) if draw(st.booleans()) else []
-        resource_spans.resource.attributes.append(build.key_value("service.name", f"service-{index}"))
+        resource_spans.resource.attributes.append(craft.key_value("service.name", f"service-{index}"))
         resource_spans.resource.attributes.extend(
-            build.key_value(key, value) for key, value in pairs if key != "span_processor.derived"
+            craft.key_value(key, value) for key, value in pairs if key != "span_processor.derived"
         )
         for inner in range(draw(st.integers(1, 2))):
             scope_spans = resource_spans.scope_spans.add(schema_url="https://example.org/scope")
@@ -192,5 +191,5 @@ def _with_unknown(member: Span) -> Span:
 
 def rebatch(history: History, bodies: list[list[bytes]]) -> History:
     """The same settings, other requests: each list is one request of spans, all at the same time."""
-    events = tuple(Delivery(FIRST_S, build.enclose(batch)) for batch in bodies)
+    events = tuple(Delivery(FIRST_S, craft.enclose(batch)) for batch in bodies)
     return History(history.setup, (*events, FIRST_S + 100.0))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
-
 from compare import replay
+from hypothesis import HealthCheck, given, settings
 from scenarios import History, histories
 
 DETERMINISTIC = settings(

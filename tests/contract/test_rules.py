@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-from build import CONSUMER, LOCAL_PARENT, REMOTE_PARENT, SERVER, pending, request, span
 from compare import replay
+from craft import CONSUMER, LOCAL_PARENT, REMOTE_PARENT, SERVER, pending, request, span
 from engine import Engine, Setup, by_name
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from oracle import Delivery
 
 U, V, S = {"user.id": "u"}, {"user.id": "v"}, {"session.id": "s"}

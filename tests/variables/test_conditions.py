@@ -106,7 +106,7 @@ def test_a_broken_pattern_fails_only_on_a_text(language: Language) -> None:
 
 
 def test_strict_equality_is_between_plain_values() -> None:
-    """JavaScript's `===` is false between an array and itself as another object, and between infinities of two signs."""
+    """JavaScript's `===` is false between two arrays, and between numbers too large for it of two signs."""
     assert not strictly_equal([], [])
     assert not strictly_equal(10**400, -(10**400))
     assert strictly_equal(0.0, -0.0)

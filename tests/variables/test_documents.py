@@ -72,9 +72,9 @@ def test_broken_json_is_told(garbage: str, at: int) -> None:
         ('{"variables": {}} x', "not JSON: Extra data: line 1 column 19 (char 18)"),
         ('{"variables": {"a": 1', "not JSON: Expecting ',' delimiter: line 1 column 22 (char 21)"),
         ('{"variables": {"a" 1}}', "not JSON: Expecting ':' delimiter: line 1 column 20 (char 19)"),
-        ('{"variables": {1: 1}}', "not JSON: Expecting property name enclosed in double quotes: line 1 column 16 (char 15)"),
+        ('{"variables": {1: 1}}', "not JSON: Expecting property name enclosed in double quotes: line 1"),
         ('{"variables": {"a": ' + "[" * 100_000, "nested too deeply"),
-        ('{"variables": {"a": ' + "9" * 5_000 + "}}", "not JSON: Exceeds the limit (4300 digits) for integer string conversion"),
+        ('{"variables": {"a": ' + "9" * 5_000 + "}}", "not JSON: Exceeds the limit (4300 digits)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_json(text: str | bytes, told: str) -> None:

@@ -294,7 +294,7 @@ def test_the_cache_helps_over_a_start(endpoint: Any, waits: Any, variable: Make,
 
 
 def test_a_bad_cache_is_no_matter(endpoint: Any, waits: Any, tmp_path: Path) -> None:
-    """A cache that is broken is refused, one that cannot be read or written is told; the endpoint is asked all the same."""
+    """A broken cache is refused, one that cannot be read or written is told; the endpoint is asked all the same."""
     broken = tmp_path / "cache.json"
     broken.write_text("{")
     run = _Run(endpoint, waits, cache=broken)

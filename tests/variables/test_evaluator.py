@@ -90,9 +90,15 @@ def test_conditions_see_the_attributes(variable: Make, compiled: Compile) -> Non
     beta = _override("on", _condition("value-equals", "beta", value=True))
     evaluator = Evaluator(compiled(variable("a", {"on": 0, "off": 1}, overrides=[beta])), Targeting())
     seen: list[tuple[Any, Language, str]] = [
-        (True, "python", "on"), (1, "python", "on"), (1.0, "python", "on"), ("true", "python", "off"), (None, "python", "off"),
-        (True, "nodejs", "on"), (1, "nodejs", "off"), (1.0, "nodejs", "off"),
-    ]  # fmt: skip
+        (True, "python", "on"),
+        (1, "python", "on"),
+        (1.0, "python", "on"),
+        ("true", "python", "off"),
+        (None, "python", "off"),
+        (True, "nodejs", "on"),
+        (1, "nodejs", "off"),
+        (1.0, "nodejs", "off"),
+    ]
     for value, language, label in seen * 2:
         assert label == evaluator.labels(_USER, _TRACE, {"beta": value}, language).written[0].label
 

@@ -41,9 +41,10 @@ def test_a_catastrophic_pattern_is_over_in_time(pattern: str, language: Language
     searcher.prepare(pattern, language)
     start_s = time.thread_time()
     try:
-        assert not searcher.search(pattern, "a" * 50 + "!", language)
+        found: object = searcher.search(pattern, "a" * 50 + "!", language)
     except EvaluationError as error:
-        assert Failure.SLOW_PATTERN is error.failure
+        found = error.failure
+    assert found in (False, Failure.SLOW_PATTERN)
     assert time.thread_time() - start_s < 0.1
 
 
@@ -107,10 +108,24 @@ def test_a_broken_pattern_is_told(pattern: str) -> None:
 
 # Patterns that run on the `regex` package for their bound, and texts: both engines must agree.
 _RISKY = [
-    r"(?:a|bb?)*x{e}$", r"(?:a|bb?)*[[:alpha:]]", r"(?:a|bb?)*[]x]$", r"(?:a|bb?)*[^][]$", r"(?:a|bb?)*\{", r"(?:a|bb?)*x{}",
-    r"(?:a|bb?)*\N{DIGIT ONE}", r"(?:a|bb?)*[\[]", r"(?:a|bb?)*b{,2}$", r"(?i)(?:a|ÉÉ?)*k$", r"(?:a|bb?)*\b$", r"(?:a|bb?)*\B",
-    r"(?s)(?:a|.)*\n$", r"(?m)^(?:a|bb?)*$", r"(?:a|bb?)*(?P<n>x)(?P=n)", r"(?x) (?: a | bb? )* [x{] # [", r"(?:\w\s?)*!$",
-]  # fmt: skip
+    r"(?:a|bb?)*x{e}$",
+    r"(?:a|bb?)*[[:alpha:]]",
+    r"(?:a|bb?)*[]x]$",
+    r"(?:a|bb?)*[^][]$",
+    r"(?:a|bb?)*\{",
+    r"(?:a|bb?)*x{}",
+    r"(?:a|bb?)*\N{DIGIT ONE}",
+    r"(?:a|bb?)*[\[]",
+    r"(?:a|bb?)*b{,2}$",
+    r"(?i)(?:a|ÉÉ?)*k$",
+    r"(?:a|bb?)*\b$",
+    r"(?:a|bb?)*\B",
+    r"(?s)(?:a|.)*\n$",
+    r"(?m)^(?:a|bb?)*$",
+    r"(?:a|bb?)*(?P<n>x)(?P=n)",
+    r"(?x) (?: a | bb? )* [x{] # [",
+    r"(?:\w\s?)*!$",
+]
 _TEXTS = [
     "",
     "a",

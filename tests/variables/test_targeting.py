@@ -48,7 +48,7 @@ def test_pairs_are_parsed() -> None:
 @pytest.mark.parametrize("item", ["billing", ":org.id", "billing:", "bill-ing:org.id", "", ":"])
 def test_a_wrong_pair_is_told(item: str) -> None:
     """The message says what would be right."""
-    with pytest.raises(ValueError, match="must be variable:attribute pairs such as billing_config:org.id"):
+    with pytest.raises(ValueError, match=r"must be variable:attribute pairs such as billing_config:org\.id"):
         parse_targeting_keys([item])
 
 

@@ -47,7 +47,7 @@ def test_nodejs(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _PYTHON, ids=lambda case: case["id"])
 def test_python_steps(case: dict[str, Any]) -> None:
-    """The label that the rollout picked and the override that matched are those of the SDK, without explicit labels too."""
+    """The label that the rollout picked and the override that matched are those of the SDK."""
     compiled = compile_config(load_config(json.dumps(case["config"])))
     got = explain(compiled, case["variable"], case["targeting_key"], case["attributes"] or {}).selection
     assert (case["selected_label"], case["matched_override"]) == (got.selected, got.override)

@@ -190,9 +190,8 @@ class _Values:
         default = self._defaults.get(key)
         is_default = default is not None and default.identity == identity
         marks = self._marks
-        return Said(
-            key, identity, clean(name, marks), show_value(value, marks), origin, clean(alias, marks), is_default
-        )
+        shown_name = clean(name.removeprefix(_LABEL_PREFIX.decode()), marks)
+        return Said(key, identity, shown_name, show_value(value, marks), origin, clean(alias, marks), is_default)
 
     def _origin(self, key: bytes, identity: bytes) -> Origin:
         if self._is_derived(key):

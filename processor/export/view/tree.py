@@ -1,12 +1,11 @@
 """A trace as lines of text: what each span is, and below it whose it is and who said so.
 
-    trace 4bf92f3577b34da6a3ce929d0e0e4736 · 3 spans · 2.41 s
-    POST /chat  server · chat-api                                          2.41 s
-    │  user.id=ada (from langfuse.user.id)
-    ├─ retrieve documents                                                  180 ms
-    │     ↳ user.id=ada (from “POST /chat”)
-    └─ chat  gpt-4o-mini 812→64 tok · client                                1.2 s
-          ↳ user.id=ada (from “POST /chat”)
+    POST /chat  server · chat-api                                           2.41 s
+    │  user.id=ada (from langfuse.user.id)  session.id=s-1
+    ├─ retrieve documents                                                   180 ms
+    │     ↳ user.id=ada session.id=s-1 (from “POST /chat”)
+    └─ chat gpt-4o-mini  812→64 tok · client · llm-gateway                  1.20 s
+          ↳ user.id=ada session.id=s-1 (from “POST /chat”)
 
 Lines are made to fit, never wrapped. Iterative: a chain of spans may be thousands deep.
 """

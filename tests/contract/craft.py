@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import wires
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-import wires
 
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 LOCAL_PARENT, REMOTE_PARENT = HAS_IS_REMOTE, HAS_IS_REMOTE | IS_REMOTE

@@ -1,0 +1,156 @@
+"""The real process: `python -m processor` with nothing but environment variables, in an empty folder.
+
+So it is the package that these tests import: the installed one, or the one that PYTHONPATH names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import processor
+
+PATIENCE_S = 20.0  # of a busy machine, before a test that waits for another process fails
+
+
+def eventually(claim: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+    """The first truthy value of a claim about another process."""
+    deadline = time.monotonic() + patience_s
+    while not (value := claim()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
+    return value
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, below those that the system gives to outgoing connections."""
+    sockets: list[socket.socket] = []
+    for port in random.sample(range(20_000, 32_000), 2000):
+        candidate = socket.socket()
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            candidate.close()
+            continue
+        sockets.append(candidate)
+        if len(sockets) == count:
+            break
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def is_listening(port: int) -> bool:
+    """Whether a connection to the port is taken."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of a process: what Python needs, and settings, names without prefix."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    source = str(Path(processor.__file__).parent.parent)
+    return {**kept, "PYTHONPATH": source, **{f"SPAN_PROCESSOR_{name}": value for name, value in settings.items()}}
+
+
+class Processor:
+    """A process that runs the command line. `grpc_port`, `http_port`, `admin_port`: where it listens."""
+
+    def __init__(self, folder: Path, arguments: Iterable[str] = ("run",), **settings: str) -> None:
+        self.grpc_port, self.http_port, self.admin_port = free_ports(3)
+        self.folder = folder
+        self.settings = {
+            "RECEIVER_GRPC_ENDPOINT": f"127.0.0.1:{self.grpc_port}",
+            "RECEIVER_HTTP_ENDPOINT": f"127.0.0.1:{self.http_port}",
+            "ADMIN_ENDPOINT": f"127.0.0.1:{self.admin_port}",
+            **settings,
+        }
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def grpc_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def start(self) -> Processor:
+        """Start the process, and do not wait for it."""
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "processor", *self._arguments],
+                cwd=self.folder, env=environment(**self.settings), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            )  # fmt: skip
+        return self
+
+    def wait_ready(self) -> Processor:
+        """Wait until it takes connections."""
+        ports = (self.grpc_port, self.http_port, self.admin_port)
+        eventually(lambda: not self.is_running or all(is_listening(port) for port in ports))
+        assert self.is_running, self.err
+        return self
+
+    @property
+    def is_running(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is None
+
+    def send_signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
+        """Its exit code, as soon as it has one."""
+        assert self._process is not None
+        return self._process.wait(patience_s)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop; its exit code."""
+        self.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Leave nothing behind."""
+        if self._process is not None and self.is_running:
+            self._process.kill()
+            self.wait()
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out").read_text(encoding="utf-8")
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err").read_text(encoding="utf-8")
+
+    @property
+    def log(self) -> list[dict[str, str]]:
+        """Its log lines so far, all of them JSON."""
+        return [json.loads(line) for line in self.err.splitlines()]
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` says."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/status", timeout=PATIENCE_S) as answer:
+            return dict(json.load(answer))
+
+    def accounting(self) -> dict[str, Any]:
+        """The accounting in one snapshot, which is balanced at all times (S25)."""
+        accounting: dict[str, Any] = self.status()["accounting"]
+        assert accounting["balanced"], accounting
+        return accounting
