@@ -38,10 +38,13 @@ bench: install  ## CPU, memory and latency beside a fixed relay, as ratios in on
 bench-peers: install  ## the same load through the Go Collector, built into a cache folder (needs Go)
 	$(BIN)/python tests/bench --peers
 
+proto: install  ## generate processor/_pb from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=processor/_pb --pyi_out=processor/_pb proto/*.proto
+
 fuzz: install  ## a long coverage-guided run over the wire code
 	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_request.py -max_total_time=600
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install run test check bench bench-peers fuzz clean
+.PHONY: help install run test check bench bench-peers proto fuzz clean

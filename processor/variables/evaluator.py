@@ -77,7 +77,7 @@ class Evaluator:
         self.compiled = compiled
         self.active: Active = active_variables(compiled, select)
         self._variables = tuple(compiled.by_name[name] for name in self.active.names)
-        self._names = {variable.name: frozenset((variable.name, *variable.aliases)) for variable in self._variables}
+        self._names = {variable.name: _names_of(variable, compiled) for variable in self._variables}
         self._targeting = targeting
         self.targeting_attributes = targeting.attributes()
         self.condition_attributes = tuple(sorted({key for variable in self._variables for key in variable.reads}))
@@ -134,7 +134,7 @@ class Evaluator:
 
     def _answer(self, variable: CompiledVariable, subject: _Subject) -> Written | Failure | None:
         """One variable's, remembered by its name, targeting key and the attributes that its conditions read."""
-        target = self._targeting.key_of((variable.name, *variable.aliases), subject.keys, subject.trace_id_hex)
+        target = self._targeting.key_of(self._names[variable.name], subject.keys, subject.trace_id_hex)
         if target is None:
             return None
         seen = tuple([subject.attributes.get(key, MISSING) for key in variable.reads])
@@ -154,6 +154,11 @@ class Evaluator:
         except EvaluationError as error:
             return error.failure
         return self._written[variable.name][selection.label]
+
+
+def _names_of(variable: CompiledVariable, compiled: CompiledVariables) -> tuple[str, ...]:
+    """The names that mean this variable; an alias may be another one's name."""
+    return (variable.name, *(alias for alias in variable.aliases if compiled.find(alias) is variable))
 
 
 def _written_forms(variable: CompiledVariable) -> dict[str | None, Written]:

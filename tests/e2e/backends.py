@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +32,12 @@ class Received:
     @property
     def is_json(self) -> bool:
         return self.headers.get("content-type") == "application/json"
+
+    @property
+    def spans(self) -> list[Span]:
+        """Its spans, as opentelemetry-proto reads them."""
+        parts = self.request.resource_spans if self.request else ()
+        return [span for part in parts for scope in part.scope_spans for span in scope.spans]
 
 
 class Backend:
@@ -66,8 +72,9 @@ class Backend:
         self.received.append(received)
 
     def spans(self, *trace_ids: bytes) -> list[Span]:
-        """The spans of these traces, or of all, as opentelemetry-proto reads them."""
-        return [span for _, span in self._all() if not trace_ids or span.trace_id in trace_ids]
+        """The spans of these traces, or of all."""
+        spans = [span for each in list(self.received) for span in each.spans]
+        return [span for span in spans if not trace_ids or span.trace_id in trace_ids]
 
     def raw_spans(self) -> list[bytes]:
         """The bytes of all spans."""
@@ -78,12 +85,6 @@ class Backend:
         """The spans of these traces, as soon as there are so many."""
         eventually(lambda: len(self.spans(*trace_ids)) >= count)
         return self.spans(*trace_ids)
-
-    def _all(self) -> Iterator[tuple[Received, Span]]:
-        for each in list(self.received):
-            for part in each.request.resource_spans if each.request else ():
-                for scope in part.scope_spans:
-                    yield from ((each, span) for span in scope.spans)
 
     def _start_grpc(self) -> Callable[[], Any]:
         options = [("grpc.so_reuseport", 0)]

@@ -61,6 +61,13 @@ def test_reported_variables_are_left_alone(variable: Make, compiled: Compile) ->
     assert ["c"] == [each.variable for each in labels.written]
 
 
+def test_an_alias_that_is_a_name_means_the_name(variable: Make, compiled: Compile) -> None:
+    """S19: where one variable's alias is another's name, reporting it is about the other."""
+    evaluator = Evaluator(compiled(variable("a", aliases=["b"]), variable("b")), Targeting(by_variable={"b": "org.id"}))
+    labels = evaluator.labels(_USER, _TRACE, {}, "python", frozenset(("b",)))
+    assert ["a"] == [each.variable for each in labels.written]
+
+
 def test_each_variable_has_its_targeting_key(variable: Make, compiled: Compile) -> None:
     """S20: a variable's own attribute beats the default one, and the trace id comes last."""
     config = compiled(variable("a"), variable("b"))

@@ -83,10 +83,9 @@ class Tree:
     def lines(self) -> list[Text]:
         """All spans, each once, also where their parents run in circles."""
         lines: list[Text] = []
-        tops = self._tops
-        while tops:
-            self._draw(tops, lines)
-            tops = self._children.pop(next(iter(self._children)), []) if self._children else []
+        self._draw(self._tops, lines)
+        while self._children:
+            self._draw(self._children.pop(next(iter(self._children))), lines)
         return lines
 
     def _draw(self, tops: list[Shown], lines: list[Text]) -> None:
