@@ -6,6 +6,7 @@ The environment variable MYPYC decides: `auto` (default: compile where it works)
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import mypy.version
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # What every span runs through, and nothing else.
@@ -35,9 +37,8 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # the plug-in'
         mode = os.environ.get("MYPYC", "auto")
         if self.target_name != "wheel" or mode == "off":
             return
-        self._work = Path(tempfile.mkdtemp(prefix="span-processor-build-"))
         try:
-            artifacts = compile_modules(Path(self.root), self._work)
+            library = compiled_library(Path(self.root))
         except (Exception, SystemExit) as error:
             if mode == "require":
                 raise
@@ -45,16 +46,33 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # the plug-in'
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["force_include"].update({str(path): str(path.relative_to(self._work / "lib")) for path in artifacts})
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove the folder."""
-        if hasattr(self, "_work"):
-            shutil.rmtree(self._work, ignore_errors=True)
+        artifacts = [path for path in library.rglob("*") if path.suffix in (".so", ".pyd")]
+        build_data["force_include"].update({str(path): str(path.relative_to(library)) for path in artifacts})
 
 
-def compile_modules(root: Path, work: Path) -> list[Path]:
-    """Compile COMPILED of the tree at `root`; the shared libraries, under `work/lib` as they lie in the package."""
+def compiled_library(root: Path) -> Path:
+    """The folder with the shared libraries, as they lie in the package; compiled unless the sources are the same as last time.
+
+    An installer asks for metadata first and for the wheel then: without this the modules would be compiled twice.
+    """
+    digest = hashlib.sha256(f"{sys.version} {sys.platform} {mypy.version.__version__}".encode())
+    for path in sorted((root / "processor").rglob("*.py")):
+        digest.update(path.read_bytes())
+    library = root / "build" / f"compiled-{digest.hexdigest()[:16]}"
+    if not library.exists():
+        work = Path(tempfile.mkdtemp(prefix="span-processor-build-"))
+        try:
+            compile_modules(root, work)
+            for old in library.parent.glob("compiled-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            shutil.copytree(work / "lib", library)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return library
+
+
+def compile_modules(root: Path, work: Path) -> None:
+    """Compile COMPILED of the tree at `root` into `work/lib`."""
     from mypyc.build import mypycify
     from setuptools import Distribution
     from setuptools.command.build_ext import build_ext
@@ -66,7 +84,8 @@ def compile_modules(root: Path, work: Path) -> list[Path]:
         sources = sorted(
             str(path) for pattern in COMPILED for path in Path().glob(pattern) if path.name != "__init__.py"
         )
-        extensions = mypycify([*sources, "--python-executable", sys.executable], opt_level="3", target_dir=str(work / "c"))
+        options = [*sources, "--python-executable", sys.executable]
+        extensions = mypycify(options, opt_level="3", target_dir=str(work / "c"))
         distribution = Distribution({"name": "span-processor", "ext_modules": extensions})
         command = build_ext(distribution)
         command.build_lib = str(work / "lib")
@@ -75,4 +94,3 @@ def compile_modules(root: Path, work: Path) -> list[Path]:
         command.run()
     finally:
         os.chdir(before)
-    return sorted((work / "lib").rglob("*.so")) + sorted((work / "lib").rglob("*.pyd"))

@@ -205,7 +205,7 @@ class Buffer:
                 break
             max_spans -= len(trace.nodes)
             for span in trace.nodes.values():
-                if span.state & ~IS_ROOT == RECEIVED and i64(span.due) <= latest:
+                if not span.state & (DECIDED | EMITTED) and span.state != PLACEHOLDER and i64(span.due) <= latest:
                     found[span.group] = found.get(span.group, 0) + 1
         return found
 

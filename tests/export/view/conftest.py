@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +13,16 @@ from opentelemetry.sdk.trace import IdGenerator, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 from rich.console import Console
 
 from processor.attributes.keys import CarriedKeys, KeySettings
@@ -30,7 +40,7 @@ KEYS = KeySettings(
     user_fallback=("gen_ai.user",),
     session=("session.id",),
     session_fallback=("gen_ai.conversation.id",),
-    baggage=("tenant", "plan", "team.*", "langfuse.trace.tags"),
+    baggage=("tenant", "plan", "team.*", "langfuse.trace.tags", "logfire.variables.*"),
 )
 
 
@@ -109,6 +119,12 @@ class App:
         """A parent in this process that is not received."""
         return self._parent(span_id, False)
 
+    def fail(self, name: str) -> None:
+        """A span that ended with an error."""
+        span = self.tracer.start_span(name, start_time=T0)
+        span.set_status(Status(StatusCode.ERROR, "boom"))
+        span.end(T0 + MS)
+
     def observed(self) -> tuple[bytes, bytes, Group, None, Context, str]:
         """The one span that has ended, as a pipeline hands it to an observer where nothing is inherited."""
         scope = encode_spans(self.take()).resource_spans[0].scope_spans[0]
@@ -129,7 +145,7 @@ class Screen(str):
     def below(self, name: str) -> str:
         """The line below a span's name: whose it is."""
         lines = self.splitlines()
-        index = next(i for i, line in enumerate(lines) if line.lstrip("│├└─ ").startswith(name + "  "))
+        index = next(i for i, line in enumerate(lines) if f"{line.lstrip('│├└─ ')}  ".startswith(f"{name}  "))
         return lines[index + 1].lstrip("│ ")
 
 
@@ -145,6 +161,13 @@ class Output(io.StringIO):
         return self._encoding
 
 
+class Full(Output):
+    """A file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class Rig:
     """A pipeline with a view on it."""
 
@@ -156,8 +179,9 @@ class Rig:
         is_terminal: bool = False,
         limits: Limits | None = None,
         max_wait_s: float = 300.0,
+        output: Output | None = None,
     ) -> None:
-        self._output = Output(encoding)
+        self._output = output or Output(encoding)
         color = "standard" if is_terminal else None
         console = Console(file=self._output, width=width, color_system=color, force_terminal=is_terminal)
         self.view = ConsoleView(console, KEYS, roots_any, limits)
@@ -211,6 +235,11 @@ def new_app() -> type[App]:
 @pytest.fixture(scope="session")
 def new_rig() -> type[Rig]:
     return Rig
+
+
+@pytest.fixture
+def full_disk() -> Full:
+    return Full("utf-8")
 
 
 @pytest.fixture

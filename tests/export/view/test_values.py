@@ -106,6 +106,13 @@ def test_labels(app: Any, rig: Any) -> None:
     assert expected == rig.shown(app.take()).below("ask")
 
 
+def test_inherited_labels_name_their_source(app: Any, rig: Any) -> None:
+    """A label that an ancestor reported is inherited like any carried value (S19)."""
+    said = {"logfire.variables.prompt": "b", "logfire.variables.prompt.version": "3"}
+    app.span("tool", app.make("ask", {"user.id": "ada", **said}))
+    assert "↳ user.id=ada (from “ask”)  ↳ label prompt=b (from “ask”)" == rig.shown(app.take()).below("tool")
+
+
 def test_many_values_are_counted(app: Any, rig: Any) -> None:
     """Of very many values the first are shown, the rest is counted."""
     app.make("ask", {f"team.k{index:02}": "x" for index in range(40)})
