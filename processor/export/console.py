@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 # Spans printed between two chances for others to run: about 20 ms.
 STEP: Final = 100
-# A warning waits for the tree it belongs to, a little longer than the tree itself waits.
-WARNING_DELAY_S: Final = 3.0
+# A warning waits as long as the tree that it belongs to, and is said alone a little later.
+WARNING_DELAY_S: Final = 2.0
+WARNING_LIMIT_S: Final = 3.0
 _MAX_WARNINGS: Final = 10
 
 _WARNING: Final = "yellow"
@@ -63,7 +64,7 @@ class ConsoleView:
             self._show(self._traces.add(trace_id, span, reason))
 
     def warn(self, drops: Sequence[Drop]) -> None:
-        """Values were dropped (S8): said below the next tree, or alone if none comes. Never shows a value."""
+        """Values were dropped (S8): said below the tree printed next, or alone. Never shows a value."""
         for drop in drops:
             self._dropped += 1
             same = (drop.key, drop.reason, drop.type, drop.length)
@@ -79,7 +80,8 @@ class ConsoleView:
         self._show(batches)
         if self._drops:
             self._warned_s = now_s if self._warned_s is None else self._warned_s
-            if batches or now_s >= self._warned_s + WARNING_DELAY_S:
+            waited_s = now_s - self._warned_s
+            if waited_s >= (WARNING_DELAY_S if batches else WARNING_LIMIT_S):
                 self._show_warnings()
         return has_more
 

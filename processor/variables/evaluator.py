@@ -27,7 +27,7 @@ from processor.variables.writing import Active, Written, active_variables, writt
 
 NONE_REPORTED: frozenset[str] = frozenset()
 # Remembered answers, of spans and of single variables each. Measured: 460 bytes an answer with 36-character user ids.
-MAX_REMEMBERED = 8_192
+MAX_REMEMBERED = 32_768
 # Characters of a value or targeting key that is remembered; longer ones are evaluated each time.
 _MAX_REMEMBERED_TEXT = 256
 

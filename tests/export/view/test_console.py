@@ -67,6 +67,23 @@ def test_a_dropped_value_is_said_below_the_tree(app: Any, rig: Any) -> None:
     assert text.startswith("trace ")
 
 
+def test_a_warning_does_not_stand_below_an_earlier_tree(app: Any, rig: Any, new_app: Any) -> None:
+    """A tree that was about to be printed when the value came is not the one that the warning belongs to (S8)."""
+    app.span("earlier")
+    rig.send(app.take())
+    rig.view.tick(0.0)
+    other = new_app(trace_id=7)
+    other.make("later", {"user.id": 5})
+    rig.send(other.take())
+    rig.view.tick(1.0)
+    rig.view.tick(2.0)
+    assert [] == rig.text().with_part("!")
+    rig.view.tick(3.0)
+    text = rig.text()
+    assert "later" in text
+    assert "! user.id: the value is not a string (int)" == text.splitlines()[-1]
+
+
 def test_a_dropped_value_is_never_shown(app: Any, rig: Any) -> None:
     """A warning has the length of a value, never the value (S8)."""
     app.make("ask", {"user.id": "S3CR3T" * 40, "enduser.id": "S3CR3T" * 40})
