@@ -138,7 +138,7 @@ def _print_config(parsed: argparse.Namespace) -> int:
 
 
 def _label(parsed: argparse.Namespace) -> int:
-    from processor.labelling import explain_label
+    from processor.explaining import explain_label
 
     print(
         explain_label(

@@ -19,7 +19,7 @@ from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
 from processor.signals import Signal
 from processor.telemetry import Accounting, Warnings
-from processor.trace.buffer import BY_SHUTDOWN
+from processor.trace.settings import BY_SHUTDOWN
 
 LANGFUSE_HEADER: Final = "x-langfuse-sdk-name"
 # The headers of a request that matter to us; listeners pass on no others.

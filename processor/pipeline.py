@@ -19,8 +19,10 @@ from processor.attributes.labels import Labeller
 from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
-from processor.span import Context, Group, Own, Span
-from processor.trace.buffer import Buffer, TreeSettings, forget_bytes
+from processor.span import IS_ROOT, Context, Group, Own
+from processor.trace.buffer import Buffer
+from processor.trace.releases import forget_bytes
+from processor.trace.settings import TreeSettings
 from processor.trace.trace import Trace
 from processor.wire.frame import Framer
 from processor.wire.scan import Groups, Scan
@@ -100,13 +102,35 @@ class Pipeline:
 
         `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own exporter.
         """
+        end: i64 = min(start + STEP, len(scan.spans))
+        buffer = self.buffer
+        spans = scan.spans
+        traces = self._place(scan, start, end, key_prefix, is_langfuse, now_s)
+        # Backwards: SDKs send children before their parents, so that most parents are decided when their children are settled.
+        index: i64 = end - 1
+        while index >= start:
+            buffer.settle(traces[index - start], spans[index])
+            index -= 1
+        self.accepted += end - start
+        self.work(STEP)
+        trace: Trace | None = None
+        for touched in traces:
+            if touched is not trace:
+                trace = touched
+                if trace.held == 0:
+                    buffer.close(trace)
+        return end
+
+    def _place(
+        self, scan: Scan, start: i64, end: i64, key_prefix: bytes, is_langfuse: bool, now_s: float
+    ) -> list[Trace]:
+        """Read what the spans say and put them into their traces; the trace of each."""
         spans = scan.spans
         trace_ids = scan.trace_ids
         all_hits = scan.hits
-        end: i64 = min(start + STEP, len(spans))
         reader = cast(Reader, scan.reader)
         buffer = self.buffer
-        touched: list[Trace] = []
+        traces: list[Trace] = []
         last_id = b""
         trace: Trace | None = None
         group: Group | None = None
@@ -117,8 +141,7 @@ class Pipeline:
             if trace is None or trace_id is not last_id:
                 last_id = trace_id
                 trace = buffer.open(key_prefix + trace_id if key_prefix else trace_id, now_s)
-                touched.append(trace)
-            is_root = False
+            traces.append(trace)
             if span.group is not group:
                 group = span.group
                 if group.hits and group.defaults is None:
@@ -127,15 +150,11 @@ class Pipeline:
             if hits is not None:
                 reader.read(span, hits)
                 own = span.own
-                is_root = is_langfuse and own is not None and own.is_app_root
-            buffer.add(trace, span, is_root, now_s)
+                if is_langfuse and own is not None and own.is_app_root:
+                    span.state |= IS_ROOT
+            buffer.place(trace, span)
             index += 1
-        self.accepted += end - start
-        self.work(STEP)
-        for trace in touched:
-            if trace.held == 0:
-                buffer.close(trace)
-        return end
+        return traces
 
     def work(self, max_spans: i64) -> bool:
         """Carry contexts down to at most `max_spans` spans and write what is released; True if there is more to do."""

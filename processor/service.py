@@ -29,7 +29,7 @@ from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
 from processor.telemetry import Warnings
-from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
+from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 from processor.export.split import split_request
 
 if TYPE_CHECKING:
@@ -299,8 +299,10 @@ def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[An
 
 def check_settings(settings: Settings) -> list[str]:
     """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
+    from processor.variable_settings import check_variables
+
     build_pipeline(settings)
-    _check_variables(settings)
+    check_variables(settings)
     if settings.exporter_kind == "console":
         return ["settings: good", "downstream: the terminal"]
     downstream = downstream_from(settings)
@@ -308,23 +310,3 @@ def check_settings(settings: Settings) -> list[str]:
     if problem:
         raise SettingsError([problem])
     return ["settings: good", f"downstream: {downstream.protocol} to {downstream.target}"]
-
-
-def _check_variables(settings: Settings) -> None:
-    """Read the variables file and judge targeting. Raises `SettingsError`."""
-    from processor.labelling import targeting_from
-    from processor.variables.config import ConfigError
-    from processor.variables.file import format_of, read_file
-    from processor.variables.selection import load_compiled
-
-    targeting_from(settings)
-    path = settings.variables_file
-    if path is None:
-        return
-    name = variable("variables_file")
-    try:
-        load_compiled(read_file(path), format_of(path))
-    except OSError as error:
-        raise SettingsError([f"{name}: cannot read {path}: {error.strerror}; name a readable file"]) from None
-    except ConfigError as error:
-        raise SettingsError([f"{name}: {problem}" for problem in error.problems]) from None

@@ -162,7 +162,8 @@ class Settings(BaseSettings):
     )
     variables_file: Path | None = Field(
         None,
-        description="managed variables: a configuration as Logfire's SDK serialises it, JSON or YAML; reloaded when it changes",
+        description="managed variables: a configuration as Logfire's SDK serialises it, JSON or YAML; reloaded when "
+        "it changes",
     )
     variables_url: str | None = Field(
         None, description="managed variables: a Logfire-compatible server, e.g. `https://logfire-us.pydantic.dev`"
@@ -252,9 +253,12 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
         problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
-    pair = (settings.exporter_otlp_client_certificate, settings.exporter_otlp_client_key)
-    if (pair[0] is None) != (pair[1] is None):
+    if (settings.exporter_otlp_client_certificate is None) != (settings.exporter_otlp_client_key is None):
         problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")
+    if settings.variables_url and settings.variables_file:
+        problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
+    if settings.variables_url and not settings.variables_token:
+        problems.append(f"{PREFIX}VARIABLES_TOKEN: needed where {PREFIX}VARIABLES_URL is set; put the API key into it")
     return problems
 
 

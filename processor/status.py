@@ -91,7 +91,7 @@ def status(settings: Settings, intake: Intake, queue: Queue, warnings: Warnings,
             "inherited": pipeline.inherited(),
             "filled": dict(pipeline.writer.filled),
             "dropped": _nested(warnings.dropped),
-            "missing": _nested(pipeline.buffer.missing),
+            "missing": _nested(pipeline.buffer.releases.missing),
             "over_the_context_limit": pipeline.contexts.capped,
         },
         "waiting": {

@@ -16,7 +16,7 @@ from processor import __version__
 from processor.cli import main
 from processor.settings import PREFIX, Settings
 
-COMMANDS = ("run", "check", "print-config", "demo")
+COMMANDS = ("run", "check", "print-config", "label", "demo")
 OWN = f"{PREFIX}RECEIVER_GRPC_ENDPOINT"
 DOWNSTREAM = f"{PREFIX}EXPORTER_OTLP_ENDPOINT"
 

@@ -62,6 +62,18 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "REMEMBER_FOR": ("10m", "0s", 0.0),
     "MAX_SPANS_PER_TRACE": ("32000", "1", 1),
     "MEMORY_LIMIT": ("", "1GiB", 1 << 30),
+    "VARIABLES_FILE": ("", "/etc/variables.yaml", Path("/etc/variables.yaml")),
+    "VARIABLES_URL": ("", "https://logfire.example", "https://logfire.example"),
+    "VARIABLES_TOKEN": ("", "pylf_x", SecretStr("pylf_x")),
+    "VARIABLES_POLL": ("30s", "5m", 300.0),
+    "VARIABLES_SELECT": ("", "prompt,model", ("prompt", "model")),
+    "VARIABLES_SPANS": ("all", "Roots", "roots"),
+    "TARGETING_KEY": ("user.id", "org.id", "org.id"),
+    "TARGETING_KEYS": ("", "billing_config:org.id", ("billing_config:org.id",)),
+    "TRACE_ID_FALLBACK": ("true", "false", False),
+    "CONTEXT_ATTRIBUTES": ("", "plan", ("plan",)),
+    "INCLUDE_RESOURCE_ATTRIBUTES_IN_CONTEXT": ("true", "false", False),
+    "INCLUDE_BAGGAGE_IN_CONTEXT": ("true", "no", False),
     "QUEUE_MAX_AGE": ("5m", "24h", 86400.0),
     "BATCH_MAX_SPANS": ("8192", "512", 512),
     "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
@@ -74,7 +86,10 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
 WITH: Mapping[str, Mapping[str, str]] = {
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": {"EXPORTER_OTLP_CLIENT_KEY": "/etc/client.key"},
     "EXPORTER_OTLP_CLIENT_KEY": {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/etc/client.pem"},
+    "VARIABLES_URL": {"VARIABLES_TOKEN": "pylf_x"},
 }
+# What cannot be told from what is shown: secrets.
+SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN")
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +152,7 @@ def test_empty_is_unset(name: str, put: Any) -> None:
     assert origin(name.lower(), os.environ) == "default"
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("EXPORTER_OTLP_HEADERS", "MEMORY_LIMIT")])
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in SECRETS])
 def test_what_is_shown_can_be_set(name: str, put: Any) -> None:
     """The form in which a value is shown reads back as the same value."""
     _, text, value = ROWS[name]
@@ -357,6 +372,14 @@ def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
             "RECEIVER_MAX_REQUEST_SIZE: must be at most 25MiB, a quarter of SPAN_PROCESSOR_MEMORY_LIMIT",
         ),
         (
+            {"VARIABLES_URL": "https://a", "VARIABLES_TOKEN": "t", "VARIABLES_FILE": "/a"},
+            "VARIABLES_URL: SPAN_PROCESSOR_VARIABLES_FILE is set too; keep one of them",
+        ),
+        (
+            {"VARIABLES_URL": "https://a"},
+            "VARIABLES_TOKEN: needed where SPAN_PROCESSOR_VARIABLES_URL is set; put the API key into it",
+        ),
+        (
             {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/a.pem"},
             "EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both",
         ),
@@ -397,9 +420,9 @@ def test_shows_a_value(name: str, value: Any, shown: str) -> None:
 
 def test_a_secret_is_in_no_representation(put: Any) -> None:
     """The model's own text keeps secrets."""
-    put(EXPORTER_OTLP_HEADERS="authorization=hidden")
+    put(**dict.fromkeys(SECRETS, "a=hidden"))
     assert "hidden" not in repr(load())
-    assert secret_fields() == ["exporter_otlp_headers"]
+    assert [name.lower() for name in SECRETS] == secret_fields()
 
 
 def test_readme_has_the_table() -> None:

@@ -33,6 +33,14 @@ def test_begins_anew_after_ten_seconds() -> None:
     assert limit.allows(("a",), 15.0)
 
 
+def test_other_rates() -> None:
+    """How many in how long, and how many then, can be chosen; 0 is none until the window is over."""
+    limit = RateLimit(first=2, window_s=60.0, then_one_in=0)
+    assert [True, True] + [False] * 300 == [limit.allows(("a",), 59.0) for _ in range(302)]
+    assert not limit.allows(("a",), 118.9)
+    assert limit.allows(("a",), 119.0)
+
+
 def test_subjects_do_not_silence_each_other() -> None:
     """S8: the rate is kept for each key and reason."""
     limit = RateLimit()

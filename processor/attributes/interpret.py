@@ -77,7 +77,7 @@ class Interpreter:
         own = reading.own
         kinds = {key: [role.kind for role in self.keys.roles[hit.slot]] for key, hit in last.items()}
         read_labels(reading, {key: values[key] for key in last if LABEL in kinds[key] and key not in own.hollow})
-        read_resolve(reading, {key.decode(): values[key] for key in last if RESOLVE in kinds[key]})
+        read_resolve(reading, {key.decode(): values[key] for key in last if RESOLVE in kinds[key]}, self.keys.labels)
         own.context = self.contexts.make(_capped(reading.values, self.contexts))
         own.is_full = all([key in own.present or not value.encoded for key, value in own.context.values.items()])
         return reading
@@ -232,19 +232,24 @@ def _is_text(key: bytes) -> bool:
 
 def _capped(values: dict[bytes, Value], contexts: Contexts) -> dict[bytes, Value]:
     """At most MAX_KEYS keys and MAX_BYTES (S10), user and session id first."""
-    if len(values) <= MAX_KEYS and sum([len(value.encoded) for value in values.values()]) <= MAX_BYTES:
+    if len(values) <= MAX_KEYS and sum([_weight(value) for value in values.values()]) <= MAX_BYTES:
         return values
     kept: dict[bytes, Value] = {}
     size = 0
     ids = [key for key in (USER_ID, SESSION_ID) if key in values]
     for key in [*ids, *[key for key in values if key not in ids]]:
-        cost = len(values[key].encoded)
+        cost = _weight(values[key])
         if len(kept) >= MAX_KEYS or size + cost > MAX_BYTES:
             contexts.capped += 1
             continue
         kept[key] = values[key]
         size += cost
     return kept
+
+
+def _weight(value: Value) -> int:
+    """Bytes of a value, written or carried for evaluation only."""
+    return len(value.encoded) or len(value.identity)
 
 
 def _span_id(value: object) -> bytes:

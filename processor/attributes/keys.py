@@ -71,7 +71,8 @@ class LabelKeys:
     """What labels need read beside the carried keys (S19, S21).
 
     `needs`: attributes that conditions and targeting name; `context_attributes`: those of them that are read on the
-    span itself; `variables`: the names of the variables that are evaluated.
+    span itself; `variables`: the names of the variables that are labelled, aliases included, for an application reports
+    under the name that its code has.
     """
 
     needs: tuple[str, ...]
@@ -93,7 +94,8 @@ class CarriedKeys:
     """The keys of interest by slot.
 
     `required`: the keys that must all be known before a context is complete; empty when only a root can complete one (a
-    `*` key is carried, S14). `cut`: keys under which an invalid value is cut (S7). `interests`: what a scan looks for.
+    `*` key is carried, S14). `cut`: keys under which an invalid value is cut (S7). `labels`: the keys of labels, which
+    are carried, too. `interests`: what a scan looks for.
     """
 
     def __init__(self, settings: KeySettings, labels: LabelKeys | None = None) -> None:
@@ -105,6 +107,7 @@ class CarriedKeys:
         self.required: frozenset[bytes] = self.baggage | {USER_ID, SESSION_ID}
         if self.baggage_prefixes:
             self.required = frozenset()
+        self.labels: frozenset[bytes] = frozenset()
         self.roles: list[list[Role]] = []
         slots: dict[bytes, int] = {}
         for kind, names in (
@@ -123,12 +126,7 @@ class CarriedKeys:
             self.roles.append([Role(BAGGAGE, 0)])
             prefixes.append((prefix, len(self.roles) - 1))
         if labels is not None:
-            self._add(slots, EVALUATION, [key for key in labels.needs if key.encode() not in self.required])
-            self._add(slots, CONTEXT_ATTRIBUTE, labels.context_attributes)
-            self.roles.append([Role(LABEL, 0)])
-            prefixes.append((LABEL_PREFIX, len(self.roles) - 1))
-            if self.required:
-                self.required |= {LABEL_PREFIX + name.encode() for name in labels.variables}
+            self._add_labels(slots, labels)
         self._add_prefixed(slots, prefixes)
         spans = Interest(slots, prefixes)
         self.interests = Interests(spans, spans, RESOLVE_SCOPE, spans)
@@ -143,13 +141,31 @@ class CarriedKeys:
             key.startswith(prefix) and len(key) > len(prefix) for prefix in self.baggage_prefixes
         )
 
+    def is_carried(self, key: bytes) -> bool:
+        """Whether the key is handed down as a value of its own, validated; not for evaluation only."""
+        return key in (USER_ID, SESSION_ID) or self.is_baggage(key)
+
+    def _add_labels(self, slots: dict[bytes, int], labels: LabelKeys) -> None:
+        """Reported labels are carried like the keys of the settings; what only evaluation needs is carried besides."""
+        self._add(slots, EVALUATION, [key for key in labels.needs if not self.is_carried(key.encode())])
+        self._add(slots, CONTEXT_ATTRIBUTE, labels.context_attributes)
+        self.labels = frozenset([LABEL_PREFIX + name.encode() for name in labels.variables])
+        for key in [part for label in sorted(self.labels) for part in (label, label + b".version")]:
+            self._add(slots, LABEL, [key.decode()])
+            # A label and its version are one value: what lists them as baggage, too, must not write them twice.
+            slot = slots[key]
+            self.roles[slot] = [role for role in self.roles[slot] if role.kind != BAGGAGE]
+        if self.required:
+            self.required |= self.labels
+
     def _add_prefixed(self, slots: dict[bytes, int], prefixes: list[tuple[bytes, int]]) -> None:
         """A key that is listed for something else has the roles of the prefixes it matches, too."""
         for key, slot in slots.items():
             for prefix, prefix_slot in prefixes:
                 kind = self.roles[prefix_slot][0].kind
                 known = [role.kind for role in self.roles[slot]]
-                if key.startswith(prefix) and key not in (USER_ID, SESSION_ID) and kind not in known:
+                is_single = key in (USER_ID, SESSION_ID) or LABEL in known
+                if key.startswith(prefix) and not is_single and kind not in known:
                     self.roles[slot].insert(0, Role(kind, 0))
 
     def _extended(

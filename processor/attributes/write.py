@@ -51,7 +51,7 @@ class Writer:
                 self._count(key)
         derived = [key for key in context.derived if key in written]
         replaced = {key for key in own.derived if key in written}
-        cut = {key for key in own.hollow if key in written or key.removesuffix(b".version") in written}
+        cut = {key for key in own.hollow if key in written or _label_of(key) in written}
         if own.derived and (derived or replaced):
             cut.add(DERIVED_KEY)
             derived += [key for key in own.derived if key not in written]
@@ -93,3 +93,8 @@ class Writer:
             return  # labels are counted where they are evaluated
         group = "user_id" if key == USER_ID else "session_id" if key == SESSION_ID else "baggage"
         self.filled[group] = self.filled.get(group, 0) + 1
+
+
+def _label_of(key: bytes) -> bytes:
+    """The key of the label whose version stands under `key`; `key` itself where it is none."""
+    return key.removesuffix(b".version") if key.startswith(LABEL_PREFIX) else key

@@ -61,7 +61,8 @@ class ConsoleView:
         """A span leaves the pipeline (`processor.pipeline.Observer`)."""
         if not self.is_closed:
             trace_id, span = self._reader.read(raw, suffix, group, own, context)
-            self._show(self._traces.add(trace_id, span, reason))
+            if early := self._traces.add(trace_id, span, reason):
+                self._show(early)
 
     def warn(self, drops: Sequence[Drop]) -> None:
         """Values were dropped (S8): said below the tree printed next, or alone. Never shows a value."""
@@ -131,11 +132,13 @@ class ConsoleView:
         """Lines that fit, in one write. rich is spared its wrapping, which takes as long as all the rest."""
         from rich.segment import Segments
 
-        if lines and not self.is_closed:
+        if lines:
             self._write(Segments([segment for line in lines for segment in line.render(self._console, "\n")]))
 
     def _write(self, renderable: RenderableType) -> None:
         """A reader that has gone, or a full disk, must not stop the processor."""
+        if self.is_closed:
+            return
         try:
             self._console.print(renderable, highlight=False)
         except (OSError, SystemExit):  # rich answers a broken pipe with SystemExit

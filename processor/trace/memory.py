@@ -7,15 +7,13 @@ then it is forgotten, by age or when there are too many. Nothing here ever drops
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from processor.span import Span
+from processor.trace.settings import TreeSettings
 from processor.trace.trace import NO_NODES, Trace
-
-if TYPE_CHECKING:
-    from processor.trace.buffer import TreeSettings
 
 # Estimated cost in bytes beside a span's own, measured as resident memory (`make bench`, rows "held"):
 SPAN_COST: Final = 230  # a held span: record, id, place in the tree, its share of the trace
@@ -37,10 +35,6 @@ class Memory:
         self._resting: deque[Trace] = deque()
         self._bare: deque[Trace] = deque()
 
-    def get(self, key: bytes) -> Trace | None:
-        """The trace of a key, if it is known."""
-        return self.traces.get(key)
-
     def put(self, trace: Trace) -> None:
         """Know a new trace."""
         self.traces[trace.key] = trace
@@ -57,6 +51,10 @@ class Memory:
     def arrive(self, trace: Trace) -> None:
         """A span has come that had been named."""
         self._charge(trace, -NODE_COST)
+
+    def pass_through(self, trace: Trace) -> None:
+        """A span has come and left at once; its node stays."""
+        self._charge(trace, NODE_COST)
 
     def let_go(self, trace: Trace, span: Span) -> None:
         """A span has left; its node stays."""
@@ -133,6 +131,9 @@ class Memory:
         trace.frozen = None
         trace.undecided = 0
         trace.pendings = 0
+        trace.placeholders = 0
+        trace.has_twins = False
+        trace.shared = None
         trace.is_thawed = False
         trace.nodes = NO_NODES
         self._charge(trace, TRACE_COST - trace.cost)

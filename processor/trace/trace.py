@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i32, i64, mypyc_attr
 
 from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Span
@@ -18,79 +18,90 @@ NO_NODES: Final[dict[bytes, Span]] = {}  # of a trace that is not open; never wr
 _REMEMBERED: Final = RECEIVED | DECIDED | EMITTED
 
 
+@mypyc_attr(acyclic=True)
 class Frozen:
-    """Ids of released spans, joined, and the context they share."""
+    """Ids of released spans, joined, and the context they share; `more` are those with other contexts."""
 
-    __slots__ = ("context", "ids")
+    __slots__ = ("context", "ids", "more")
 
-    def __init__(self, context: Context, ids: bytes) -> None:
+    def __init__(self, context: Context, ids: bytes, more: Frozen | None) -> None:
         self.context = context
         self.ids = ids
+        self.more = more
 
 
 @mypyc_attr(acyclic=True)
 class Trace:
     """The state of one trace; the trace buffer alone may touch it.
 
-    `held`: received and not emitted. `undecided`: received and not decided, emitted or not. `wake`: the tick at which
-    it is looked at, 0 for none. `touched_s`: when its last span came. `said` and `conflicts`: the strong own values seen (S12). `cost`: estimated
-    bytes. `pendings`: pending spans that stand in for spans that have not come. `rested_s`: when its last span left; `is_queued`: it waits to be forgotten,
-    `labeller`: of the variables configuration in force when it began (S24). `queued_s` is what `rested_s` was when it took its place.
+    Counts of spans: `held` (received and not emitted), `undecided` (received and not decided, emitted or not), `placeholders` (named as
+    parents, not received), `pendings` (placeholders for which a pending span stands in). `wake`: the tick at which it is
+    looked at, 0 for none. `touched_s`: when its last span came; `rested_s`: when its last span left; `is_queued`: it waits to be
+    forgotten, and `queued_s` is what `rested_s` was when it took its place. `said` and `conflicts`: the strong own values
+    seen (S12). `shared`: the context of all decided spans, unless `is_mixed`. `is_linked`: nodes have links to cut. `labeller`: of the variables
+    configuration in force when it began (S24). `cost`: estimated bytes.
     """
 
     __slots__ = (
-        "conflicts", "cost", "frozen", "has_root", "held", "is_queued", "is_thawed", "key", "labeller",
-        "nodes", "pendings", "queued_s", "rested_s", "said", "touched_s", "undecided", "wake",
+        "conflicts", "cost", "frozen", "has_root", "has_twins", "held", "is_linked", "is_mixed", "is_queued", "is_thawed",
+        "key", "labeller", "nodes", "pendings", "placeholders", "queued_s", "rested_s", "said", "shared", "touched_s",
+        "undecided", "wake",
     )  # fmt: skip
 
     def __init__(self, key: bytes, empty: Context) -> None:
         self.key = key
         self.nodes: dict[bytes, Span] = {}
-        self.frozen: list[Frozen] | None = None
+        self.frozen: Frozen | None = None
         self.said = empty
         self.conflicts: set[bytes] | None = None
-        self.held: i64 = 0
-        self.undecided: i64 = 0
-        self.wake: i64 = 0
-        self.cost: i64 = 0
+        self.labeller: Labeller | None = None
+        self.shared: Context | None = None
         self.touched_s = 0.0
         self.rested_s = 0.0
         self.queued_s = 0.0
-        self.pendings: i64 = 0
+        self.wake: i64 = 0
+        self.cost: i64 = 0
+        self.held: i32 = 0
+        self.undecided: i32 = 0
+        self.placeholders: i32 = 0
+        self.pendings: i32 = 0
         self.has_root = False
-        self.labeller: Labeller | None = None
+        self.has_twins = False
+        self.is_linked = False
+        self.is_mixed = False
         self.is_queued = False
         self.is_thawed = False
-
-    def freeze(self) -> i64:
-        """Keep only ids by context, of a trace with every span decided and emitted; how many ids."""
-        by_context: dict[Context, list[bytes]] = {}
-        for span_id, span in self.nodes.items():
-            if len(span_id) == 8 and span.state != PLACEHOLDER:
-                same = by_context.get(span.context)
-                if same is None:
-                    by_context[span.context] = [span_id]
-                else:
-                    same.append(span_id)
-        self.unlink()
-        count: i64 = 0
-        frozen: list[Frozen] = []
-        for context, ids in by_context.items():
-            count += len(ids)
-            frozen.append(Frozen(context, b"".join(ids)))
-        self.frozen = frozen
-        return count
 
     @property
     def is_open(self) -> bool:
         """Whether it has nodes to add to."""
         return self.nodes is not NO_NODES
 
+    def share(self, context: Context) -> None:
+        """A span was decided with this context."""
+        if self.shared is None:
+            self.shared = context
+        else:
+            self.is_mixed = True
+
+    def freeze(self) -> i64:
+        """Keep only ids by context, of a trace with every span decided and emitted; how many ids."""
+        shared = self.shared
+        count: i64 = len(self.nodes)
+        if shared is not None and not (self.is_mixed or self.has_twins or self.placeholders):
+            self.frozen = Frozen(shared, b"".join(self.nodes), None)
+        else:
+            count = self._freeze_mixed()
+        self.unlink()
+        return count
+
     def thaw(self) -> i64:
         """Open a frozen or bare trace again; how many nodes."""
         count: i64 = 0
         self.nodes = {}
-        for frozen in self.frozen or ():
+        self.is_mixed = True
+        frozen = self.frozen
+        while frozen is not None:
             ids = frozen.ids
             for start in range(0, len(ids), 8):
                 span_id = ids[start : start + 8]
@@ -98,13 +109,27 @@ class Trace:
                 span.state = _REMEMBERED
                 self.nodes[span_id] = span
                 count += 1
+            frozen = frozen.more
         self.frozen = None
         self.is_thawed = True
         return count
 
     def unlink(self) -> None:
         """Let go of the nodes, link by link: a long chain freed at once would overflow the C stack, a cycle never."""
-        for span in self.nodes.values():
-            span.first_child = None
-            span.next_sibling = None
+        if self.is_linked:
+            for span in self.nodes.values():
+                span.first_child = None
+                span.next_sibling = None
+            self.is_linked = False
         self.nodes = NO_NODES
+
+    def _freeze_mixed(self) -> i64:
+        by_context: dict[Context, list[bytes]] = {}
+        for span_id, span in self.nodes.items():
+            if len(span_id) == 8 and span.state != PLACEHOLDER:
+                by_context.setdefault(span.context, []).append(span_id)
+        count: i64 = 0
+        for context, ids in by_context.items():
+            count += len(ids)
+            self.frozen = Frozen(context, b"".join(ids), self.frozen)
+        return count

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import craft
-from engine import Engine, Left, Setup
+from engine import STEP, Engine, Left, Setup
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from oracle import Delivery, Oracle, Received
@@ -15,12 +15,12 @@ from reading import DERIVED, canonical
 UINT32 = (1 << 32) - 1
 
 
-def replay(setup: Setup, events: Sequence[Delivery | float]) -> None:
+def replay(setup: Setup, events: Sequence[Delivery | float], step: int = STEP) -> None:
     """Deliveries and times, in order, through both; before each delivery both are told the time, after the last all is released.
 
     Raises AssertionError at the first step that differs.
     """
-    engine, oracle = Engine(setup), Oracle(setup)
+    engine, oracle = Engine(setup, step), Oracle(setup)
     now_s = 0.0
     for event in events:
         now_s = event.at_s if isinstance(event, Delivery) else event
@@ -33,7 +33,16 @@ def replay(setup: Setup, events: Sequence[Delivery | float]) -> None:
     oracle.release_all(now_s)
     check_step(oracle, engine.release_all(), engine.reasons)
     assert engine.pipeline.held == 0
+    assert len(oracle.received) == engine.pipeline.accepted
     assert all(each.step is not None for each in oracle.received)
+    assert_forgotten(engine, now_s)
+
+
+def assert_forgotten(engine: Engine, now_s: float) -> None:
+    """Long after, nothing is left of anything (S16, S17)."""
+    for later_s in (1e6, 2e6, 3e6):
+        assert [] == engine.advance(now_s + later_s)
+    assert engine.cost == 0
 
 
 def check_step(oracle: Oracle, left: list[Left], reasons: Counter[str]) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from processor.attributes.keys import CarriedKeys, KeySettings
 from processor.pipeline import Pipeline
 from processor.settings import Settings
-from processor.trace.buffer import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
+from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 
 STEP = 2000
 FILLS = {"none": FILL_NONE, "orphans": FILL_ORPHANS, "trace": FILL_TRACE}
@@ -80,10 +80,11 @@ class Left:
 
 
 class Engine:
-    """One pipeline. `rejected`: spans left out of the last request, by reason; `chunks`: the bytes of what left last, `reasons`: why."""
+    """One pipeline, driven `step` spans at a time. `rejected`: spans left out of the last request, by reason; `chunks`: the bytes of what left last, `reasons`: why."""
 
-    def __init__(self, setup: Setup | None = None) -> None:
+    def __init__(self, setup: Setup | None = None, step: int = STEP) -> None:
         self.pipeline = (setup or Setup()).pipeline()
+        self.step = step
         self.rejected: dict[str, int] = {}
         self.chunks: list[bytes] = []
         self.reasons: Counter[str] = Counter()
@@ -95,25 +96,25 @@ class Engine:
         """One request, to the end; what leaves at once."""
         pipeline = self.pipeline
         scan = pipeline.scan(body)
-        while scan.step(STEP):
+        while scan.step(self.step):
             pass
         self.rejected = dict(scan.rejected)
         index = 0
         while index < len(scan.spans):
             index = pipeline.ingest(scan, index, key_prefix, is_langfuse, now_s)
-        while pipeline.work(STEP):
+        while pipeline.work(self.step):
             pass
         return self.take()
 
     def advance(self, now_s: float) -> list[Left]:
         """Tell the time; what leaves."""
-        while self.pipeline.advance(now_s, STEP):
+        while self.pipeline.advance(now_s, self.step):
             pass
         return self.take()
 
     def release_all(self, reason: str = "shutdown") -> list[Left]:
         """Let go of everything; what leaves."""
-        while self.pipeline.release_all(reason, STEP):
+        while self.pipeline.release_all(reason, self.step):
             pass
         return self.take()
 
@@ -142,9 +143,11 @@ def spans_of(chunk: bytes) -> Iterator[Left]:
     """The spans of a request's bytes, in order."""
     extra = wires.without(chunk, 1)
     for resource_spans in wires.payloads(chunk, 1):
+        resource = wires.without(resource_spans, 2)
         for scope_spans in wires.payloads(resource_spans, 2):
+            scope = wires.without(scope_spans, 2)
             for raw in wires.payloads(scope_spans, 2):
-                yield Left(raw, wires.without(resource_spans, 2), wires.without(scope_spans, 2), extra)
+                yield Left(raw, resource, scope, extra)
 
 
 def has_empty_parts(chunk: bytes) -> bool:

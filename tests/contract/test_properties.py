@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compare import replay
 from hypothesis import HealthCheck, given, settings
-from scenarios import History, histories
+from histories import History, histories
 
 DETERMINISTIC = settings(
     max_examples=400, derandomize=True, deadline=None, database=None,
@@ -16,4 +16,4 @@ DETERMINISTIC = settings(
 @given(histories())
 def test_the_engine_equals_the_oracle(history: History) -> None:
     """Whatever comes in whatever order and encoding, every span leaves as S1 to S18 say, when they say."""
-    replay(history.setup, history.events)
+    replay(history.setup, history.events, history.step)

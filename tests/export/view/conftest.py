@@ -30,7 +30,7 @@ from processor.export.console import ConsoleView
 from processor.export.view.traces import Limits
 from processor.pipeline import Pipeline
 from processor.span import Context, Group
-from processor.trace.buffer import TreeSettings
+from processor.trace.settings import TreeSettings
 
 TRACE_ID = 0x4BF92F3577B34DA6A3CE929D0E0E4736
 T0 = 1_700_000_000_000_000_000

@@ -42,11 +42,15 @@ BAGGAGE = [(), (), ("tenant", "plan"), ("langfuse",), ("tenant", "langfuse.trace
 
 
 class History:
-    """Settings, and what comes when. No dataclass, for hypothesis prints those in its own way, bytes and all."""
+    """Settings, what comes when, and how many spans are worked off at a time.
 
-    def __init__(self, setup: Setup, events: tuple[Delivery | float, ...]) -> None:
+    No dataclass, for hypothesis prints those in its own way, bytes and all.
+    """
+
+    def __init__(self, setup: Setup, events: tuple[Delivery | float, ...], step: int) -> None:
         self.setup = setup
         self.events = events
+        self.step = step
 
     def __repr__(self) -> str:
         """What a person needs of a failing one."""
@@ -182,14 +186,9 @@ def histories(draw: st.DrawFn, most: int = 8) -> History:
         body = draw(requests(batch, world))
         events.append(Delivery(at_s, body, draw(st.booleans()), draw(st.sampled_from([b"", b"", b"", b"other"]))))
     end_s = at_s + draw(st.sampled_from([0.0, 30.0, 100.0]))
-    return History(setup, (*events, end_s))
+    return History(setup, (*events, end_s), draw(st.sampled_from([2000, 1, 2])))
 
 
 def _with_unknown(member: Span) -> Span:
     return Span.FromString(member.SerializeToString() + UNKNOWN)
 
-
-def rebatch(history: History, bodies: list[list[bytes]]) -> History:
-    """The same settings, other requests: each list is one request of spans, all at the same time."""
-    events = tuple(Delivery(FIRST_S, craft.enclose(batch)) for batch in bodies)
-    return History(history.setup, (*events, FIRST_S + 100.0))
