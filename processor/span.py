@@ -21,6 +21,7 @@ IS_ROOT: Final = 8
 LABEL_PREFIX: Final = b"logfire.variables."
 
 
+@mypyc_attr(acyclic=True)
 class Hit:
     """One attribute of interest, as it stands in its span: `slot` of the interest table, key, encoded AnyValue."""
 
@@ -111,6 +112,7 @@ class Own:
         self.pending_parent: bytes | None = None
 
 
+@mypyc_attr(acyclic=True)
 class Group:
     """The resource and scope of spans, as bytes: everything of the request around them.
 

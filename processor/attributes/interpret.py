@@ -55,6 +55,8 @@ class Interpreter:
         reading = Reading(Own(self.contexts.empty))
         self._markers(reading, last, values)
         headers: list[object] = []
+        labels: dict[bytes, object] = {}
+        resolves: dict[str, object] = {}
         for key, hit in last.items():
             if key in reading.own.hollow:
                 continue
@@ -65,6 +67,10 @@ class Interpreter:
                     self._baggage(reading, key, values[key])
                 elif role.kind == BAGGAGE_HEADER:
                     headers.append(values[key])
+                elif role.kind == LABEL:
+                    labels[key] = values[key]
+                elif role.kind == RESOLVE:
+                    resolves[key.decode()] = values[key]
                 elif role.kind == EVALUATION and key not in reading.values:
                     reading.values[key] = Value(key, hit.value, b"", False, as_seen(values[key]))
                 elif role.kind == CONTEXT_ATTRIBUTE and _is_text(key):
@@ -75,9 +81,10 @@ class Interpreter:
             self._header(reading, header)
         self._choose(reading)
         own = reading.own
-        kinds = {key: [role.kind for role in self.keys.roles[hit.slot]] for key, hit in last.items()}
-        read_labels(reading, {key: values[key] for key in last if LABEL in kinds[key] and key not in own.hollow})
-        read_resolve(reading, {key.decode(): values[key] for key in last if RESOLVE in kinds[key]}, self.keys.labels)
+        if labels:
+            read_labels(reading, labels)
+        if resolves:
+            read_resolve(reading, resolves, self.keys.labels)
         own.context = self.contexts.make(_capped(reading.values, self.contexts))
         own.is_full = all([key in own.present or not value.encoded for key, value in own.context.values.items()])
         return reading

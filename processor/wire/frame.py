@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from processor.span import Group
 from processor.wire.values import encode_varint
@@ -22,6 +22,7 @@ def _head(size: int) -> bytes:
 _HEADS: Final[list[bytes]] = [_head(size) for size in range(8192)]
 
 
+@mypyc_attr(acyclic=True)
 class _Section:
     """The spans of one group that wait to be framed, as alternating pieces; `size` is their sum."""
 

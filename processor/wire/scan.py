@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from processor.errors import MalformedRequest
 from processor.span import Context, Group, Hit, Span
@@ -28,6 +28,7 @@ _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
 
 
+@mypyc_attr(acyclic=True)
 class _Section:
     """The spans field of one ScopeSpans: where its message lies, to which group its spans belong, what to look for."""
 
@@ -354,8 +355,9 @@ class SpanReader:
                 raise Malformed("truncated")
         if pos != end:
             raise Malformed("truncated")
-        if data[trace_start:trace_end] != self.trace_id:
-            self.trace_id = data[trace_start:trace_end]
+        trace_id = data[trace_start:trace_end]
+        if trace_id != self.trace_id:
+            self.trace_id = trace_id
         span = Span(data[start:end], data[id_start:id_end], data[parent_start:parent_end], group, empty)
         self.hits = hits
         if flags & _HAS_IS_REMOTE:

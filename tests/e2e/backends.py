@@ -41,7 +41,7 @@ class Received:
 
 
 class Backend:
-    """A backend that records. `answer` may refuse: it is given a gRPC context or an HTTP handler, and returns whether it did."""
+    """A backend that records. `answer` is given the gRPC context or HTTP handler, and returns whether it refused."""
 
     def __init__(self, protocol: str, port: int = 0, answer: Callable[[Any], bool] = lambda _: False) -> None:
         self.protocol = protocol
@@ -79,7 +79,13 @@ class Backend:
     def raw_spans(self) -> list[bytes]:
         """The bytes of all spans."""
         requests = [envelope_pb2.Request.FromString(each.body) for each in list(self.received) if "race" in each.name]
-        return [raw for request in requests for part in request.resource_spans for scope in part.scope_spans for raw in scope.spans]
+        return [
+            raw
+            for request in requests
+            for part in request.resource_spans
+            for scope in part.scope_spans
+            for raw in scope.spans
+        ]
 
     def collect(self, count: int, *trace_ids: bytes) -> list[Span]:
         """The spans of these traces, as soon as there are so many."""
@@ -98,7 +104,13 @@ class Backend:
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        return lambda: (server.shutdown(), thread.join(), server.server_close())
+
+        def stop() -> None:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+        return stop
 
 
 def _parse(body: bytes) -> ExportTraceServiceRequest | None:

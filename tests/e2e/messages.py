@@ -24,9 +24,7 @@ def _convert_ids(node: Any, convert: Callable[[str], str]) -> Any:
     if isinstance(node, list):
         return [_convert_ids(item, convert) for item in node]
     if isinstance(node, dict):
-        return {
-            key: convert(value) if key in _IDS else _convert_ids(value, convert) for key, value in node.items()
-        }
+        return {key: convert(value) if key in _IDS else _convert_ids(value, convert) for key, value in node.items()}
     return node
 
 
@@ -79,7 +77,7 @@ def make_request(*spans: Span | bytes) -> bytes:
 
 
 def call_grpc(port: int, body: bytes, method: str = TRACES) -> tuple[grpc.StatusCode, bytes, dict[str, bytes]]:
-    """One raw gRPC call: the status, the response's bytes, the trailing metadata; `grpc-message` is the status' text."""
+    """One raw gRPC call: the status, the response's bytes (or the status' text), the trailing metadata."""
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
             response, call = channel.unary_unary(method).with_call(body, timeout=20)
@@ -92,7 +90,10 @@ def call_http(
     port: int, body: bytes, method: str = "POST", path: str = "/v1/traces", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """One raw HTTP request (`_` in a header's name stands for a dash): status, headers in lower case, body."""
-    sent = {"content-type": "application/x-protobuf", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    sent = {
+        "content-type": "application/x-protobuf",
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, body, {name: text for name, text in sent.items() if text})

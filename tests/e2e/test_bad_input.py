@@ -88,7 +88,9 @@ def test_a_truncated_request_in_json(grpc_way: Any) -> None:
     """R24, R25, R11: cut anywhere, JSON is 400 with a Status in JSON."""
     body = write_json(ExportTraceServiceRequest.FromString(good_request()))
     for length in range(1, len(body), 11):
-        status, headers, answer = call_http(grpc_way.processor.http_port, body[:length], content_type="application/json")
+        status, headers, answer = call_http(
+            grpc_way.processor.http_port, body[:length], content_type="application/json"
+        )
         assert (400, "application/json") == (status, headers["content-type"])
         assert json.loads(answer)["message"]
 
@@ -98,12 +100,8 @@ def test_random_bytes(grpc_way: Any) -> None:
     dice = random.Random(7)
     with grpc.insecure_channel(f"127.0.0.1:{grpc_way.processor.grpc_port}") as channel:
         method = channel.unary_unary(TRACES)
-        for _ in range(200):
-            body = dice.randbytes(dice.randrange(1, 200))
-            try:
-                method(body, timeout=20)
-            except grpc.RpcError as error:
-                assert grpc.StatusCode.INVALID_ARGUMENT is error.code()
+        codes = {method.future(dice.randbytes(dice.randrange(1, 200)), timeout=20).code() for _ in range(200)}
+    assert {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT} >= codes
     for _ in range(20):
         assert call_http(grpc_way.processor.http_port, dice.randbytes(50))[0] in (200, 400)
 
@@ -118,12 +116,12 @@ def test_damaged_requests(grpc_way: Any) -> None:
             damaged = bytearray(body)
             for _ in range(dice.randrange(1, 4)):
                 damaged[dice.randrange(len(damaged))] = dice.randrange(256)
-            try:
-                response = ExportTraceServiceResponse.FromString(method(bytes(damaged), timeout=20))
-            except grpc.RpcError as error:
-                assert grpc.StatusCode.INVALID_ARGUMENT is error.code()
-            else:
+            call = method.future(bytes(damaged), timeout=20)
+            if call.code() is grpc.StatusCode.OK:
+                response = ExportTraceServiceResponse.FromString(call.result())
                 assert response.partial_success.rejected_spans <= 2
+            else:
+                assert grpc.StatusCode.INVALID_ARGUMENT is call.code()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,11 @@ def test_invalid_utf_8_is_forwarded(grpc_way: Any) -> None:
     """S9: what is not UTF-8 in a field that is not read leaves as it came, as do its neighbours."""
     trace_id = secrets.token_bytes(16)
     root = make_span(trace_id, 1, user__id="ann")
-    odd = make_span(trace_id, 2, 1).SerializeToString() + b"\x2a\x03a\xff\x80" + b"\x4a\x0a\x0a\x02k\xff\x12\x04\x0a\x02\xc3\x28"
+    odd = (
+        make_span(trace_id, 2, 1).SerializeToString()
+        + b"\x2a\x03a\xff\x80"
+        + b"\x4a\x0a\x0a\x02k\xff\x12\x04\x0a\x02\xc3\x28"
+    )
     status, _, answer = call_http(grpc_way.processor.http_port, make_request(odd, root))
     assert (200, b"") == (status, answer)
 

@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from messages import call_grpc, call_http, make_span
 from google.protobuf.message import Message
+from messages import call_grpc, call_http, make_span
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status

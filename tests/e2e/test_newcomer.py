@@ -29,7 +29,9 @@ def test_the_demo_prints_trees(run: Callable[..., Any]) -> None:
 def test_a_trace_of_one_s_own(run: Callable[..., Any]) -> None:
     """With no setting at all what is sent is shown: what a span said itself, and what it inherited from whom."""
     processor = run()
-    call_grpc(processor.grpc_port, make_request(make_span(b"t" * 16, 2, 1, "think"), make_span(b"t" * 16, 3, 9, "lost")))
+    call_grpc(
+        processor.grpc_port, make_request(make_span(b"t" * 16, 2, 1, "think"), make_span(b"t" * 16, 3, 9, "lost"))
+    )
     call_grpc(processor.grpc_port, make_request(make_span(b"t" * 16, 1, name="answer", user__id="ann")))
     shown = eventually(lambda: "think" in processor.out and processor.out)
     assert f"trace {b't'.hex() * 16} " in shown

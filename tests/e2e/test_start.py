@@ -91,7 +91,12 @@ def test_the_log_says_where_it_listens_and_sends(run: Callable[..., Any]) -> Non
     processor = run(EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     (line,) = eventually(lambda: processor.log)
     assert ("info", "processor") == (line["level"], line["logger"])
-    for part in (package.__version__, f"127.0.0.1:{processor.grpc_port}", f"127.0.0.1:{processor.http_port}", "127.0.0.1:9"):
+    for part in (
+        package.__version__,
+        f"127.0.0.1:{processor.grpc_port}",
+        f"127.0.0.1:{processor.http_port}",
+        "127.0.0.1:9",
+    ):
         assert part in line["message"]
 
 

@@ -43,7 +43,7 @@ def test_what_was_acknowledged_arrives(number: int, run: Callable[..., Any], bac
 
 
 def test_requests_in_flight_are_kept(run: Callable[..., Any], backend: Callable[..., Any]) -> None:
-    """S25, S29: of senders that never pause, exactly what was acknowledged arrives when the process stops under them."""
+    """S25, S29: stopped under senders that never pause, all that was acknowledged arrives, and nothing twice."""
     to = backend().start()
     processor = run(**to.settings)
     acknowledged: list[bytes] = []
