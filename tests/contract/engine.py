@@ -136,7 +136,7 @@ class Engine:
     @property
     def cost(self) -> int:
         """Estimated bytes of everything that is held and remembered."""
-        return self.pipeline.buffer.memory.cost
+        return self.pipeline.cost
 
 
 def spans_of(chunk: bytes) -> Iterator[Left]:

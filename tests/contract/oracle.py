@@ -54,7 +54,15 @@ class Known:
 
     @property
     def held(self) -> list[Received]:
-        return [each for each in self.spans if each.step is None]
+        """Spans that have come and not left; a pending span waits for nothing but the rest of its request (S5)."""
+        return [each for each in self.spans if each.step is None and each.reading.pending_parent is None]
+
+    def hear(self, each: Received) -> None:
+        """What a span says, and whether it is a root."""
+        self.has_root = self.has_root or each.is_root
+        for key, value in each.reading.values.items():
+            if not value.is_weak:
+                self.said.setdefault(key, {}).setdefault(value.identity, value)
 
 
 class Oracle:
@@ -69,24 +77,21 @@ class Oracle:
 
     def deliver(self, delivery: Delivery) -> None:
         """One step: a request comes."""
-        touched = []
-        for each in receive(delivery, self.setup):
+        came = list(receive(delivery, self.setup))
+        for each in came:
             trace = self.traces.setdefault(delivery.key_prefix + each.span.trace_id, Known())
             trace.spans.append(each)
             trace.touched_s = delivery.at_s
-            touched.append(trace)
             self.received.append(each)
+            if each.reading.pending_parent is None:
+                trace.hear(each)
+        for each in came:
+            trace = self.traces[delivery.key_prefix + each.span.trace_id]
             if each.reading.pending_parent is not None:
                 self._leave_at_once(trace, each)
-                continue
-            trace.has_root = trace.has_root or each.is_root
-            for key, value in each.reading.values.items():
-                if not value.is_weak:
-                    trace.said.setdefault(key, {}).setdefault(value.identity, value)
-        for trace in touched:
-            for each in trace.held:
-                if self._is_decided(trace, each) and not self._waits_for_trace(trace, each):
-                    self._leave(trace, each, "decided", False)
+            for waiting in trace.held:
+                if self._is_decided(trace, waiting) and not self._waits_for_trace(trace, waiting):
+                    self._leave(trace, waiting, "decided", False)
         self.step += 1
 
     def advance(self, now_s: float) -> None:

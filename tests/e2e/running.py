@@ -32,23 +32,22 @@ def eventually(claim: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     return value
 
 
+# Below the ports that the system gives to outgoing connections; none is handed out twice.
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the system gives to outgoing connections."""
-    sockets: list[socket.socket] = []
-    for port in random.sample(range(20_000, 32_000), 2000):
-        candidate = socket.socket()
+    """Ports that nobody listens on."""
+    return [next(port for port in _PORTS if _is_free(port)) for _ in range(count)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as candidate:
         try:
             candidate.bind(("127.0.0.1", port))
         except OSError:
-            candidate.close()
-            continue
-        sockets.append(candidate)
-        if len(sockets) == count:
-            break
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+            return False
+    return True
 
 
 def is_listening(port: int) -> bool:

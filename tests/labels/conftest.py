@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,7 @@ class Product:
         self.settings = Settings.model_validate({"variables_file": self.file, **settings})
         self.pipeline = build_pipeline(self.settings)
         self.now_s = 0.0
-        self.labelling = Labelling(
-            self.settings, key_settings(self.settings), self.pipeline, lambda: self.now_s
-        )
+        self.labelling = Labelling(self.settings, key_settings(self.settings), self.pipeline, lambda: self.now_s)
 
     def configure(self, *variables: Mapping[str, Any]) -> None:
         self.write(json.dumps({"variables": {each["name"]: each for each in variables}}))
@@ -113,14 +111,14 @@ class Product:
         while self.pipeline.work(STEP):
             pass
         self.labelling.judge_drift()
-        return self._take()
+        return self.take()
 
     def give_up(self) -> list[Left]:
         """Let MAX_WAIT pass; what leaves."""
         self.now_s += self.settings.max_wait + 1
         while self.pipeline.advance(self.now_s, STEP):
             pass
-        return self._take()
+        return self.take()
 
     def label(self, attributes: Mapping[str, Any] | None = None, name: str = "a", **around: Any) -> str | None:
         """The label of a variable on a root span of a new trace with these attributes."""
@@ -131,7 +129,8 @@ class Product:
         """What `/status` says of variables."""
         return self.labelling.status()
 
-    def _take(self) -> list[Left]:
+    def take(self) -> list[Left]:
+        """What is ready to leave."""
         left = []
         for body, _ in self.pipeline.take_chunks():
             request = ExportTraceServiceRequest.FromString(body)
@@ -144,7 +143,7 @@ _TRACES = itertools.count(1 << 64)
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+def product(tmp_path: Path) -> Callable[..., Product]:
     """Make a processor: `product(variable, …, setting=…)`; without a variable it has no configuration yet."""
     numbers = itertools.count()
 
@@ -156,7 +155,7 @@ def product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
             made.configure(*variables)
         return made
 
-    yield make
+    return make
 
 
 @pytest.fixture

@@ -139,7 +139,9 @@ def test_null_hides_what_is_above(product: Make, is_enterprise: Any) -> None:
 
 def test_what_conditions_cannot_compare(product: Make, switch: Make, condition: Make) -> None:
     """S21: bytes and maps are present, and equal nothing of a configuration."""
-    made = product(switch("a", condition("key-is-present", "k")), switch("b", condition("value-equals", "k", value="x")))
+    made = product(
+        switch("a", condition("key-is-present", "k")), switch("b", condition("value-equals", "k", value="x"))
+    )
     for value in (b"x", {"x": "y"}):
         (left,) = made.send(span(1, 0, {"k": value}))
         assert {"a": "on", "b": "off"}.items() <= left.labels.items()
@@ -161,7 +163,7 @@ def test_a_context_has_room_for_so_much(product: Make, switch: Make, condition: 
 
 
 def test_conditions_see_labels_of_other_variables(product: Make, switch: Make, variable: Make, condition: Make) -> None:
-    """S21: a reported label is baggage in the application, so conditions on it see it, and its version; a computed one not."""
+    """S21: a reported label is baggage in its application, so conditions see it and its version; a computed one not."""
     follows = switch("a", condition("value-equals", "logfire.variables.b", value="on"))
     versioned = switch("c", condition("value-equals", "logfire.variables.b.version", value="3"))
     reported = {"logfire.variables.b": "on", "logfire.variables.b.version": "3"}

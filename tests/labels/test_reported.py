@@ -169,7 +169,7 @@ def resolve(number: int, parent: int, **changed: Any) -> Any:
 def test_a_resolve_span_says_its_own(
     changed: dict[str, Any], labels: dict[str, str], product: Make, variable: Make
 ) -> None:
-    """S19: a resolve span takes its own label and int version; `null` marks the code default, unless it has a version."""
+    """S19: a resolve span takes its own label and int version; `null` is the code default, unless it has a version."""
     made = product(variable("a", {"on": 1}))
     left = by_id(made.send(span(1, trace=1)) + made.send(resolve(2, 1, **changed), scope="logfire.variables"))
     assert {"a": "on", "a.version": "1"} == left[1].labels
@@ -199,7 +199,9 @@ def test_only_resolve_spans_are_read_so(product: Make, variable: Make) -> None:
     assert {"a": "on", "a.version": "1"} == left.labels
 
 
-@pytest.mark.parametrize("changed", [{"name": 5}, {"name": ""}, {"label": 5}, {"label": ...}, {"label": ""}, {"name": "z"}])
+@pytest.mark.parametrize(
+    "changed", [{"name": 5}, {"name": ""}, {"label": 5}, {"label": ...}, {"label": ""}, {"name": "z"}]
+)
 def test_a_resolve_span_that_says_nothing_usable(changed: dict[str, Any], product: Make, variable: Make) -> None:
     """S19: without a usable name and label, or of an unknown variable, a resolve span is a span like any other."""
     (left,) = product(variable("a", {"on": 1})).send(resolve(1, 0, **changed), scope="logfire.variables")

@@ -94,7 +94,12 @@ def test_keys_that_only_a_root_completes_change_nothing(
 ) -> None:
     """S6, S14, S21: also with `*` keys, a user id is validated and never carried for evaluation instead."""
     made = product(variable("a"), baggage_keys=",".join(baggage))
-    spans = [span(1, 0, {"user.id": "user3"}), span(2, 1, {"user.id": "x" * 201}), span(3, 1, {"user.id": ""}), span(4, 2)]
+    spans = [
+        span(1, 0, {"user.id": "user3"}),
+        span(2, 1, {"user.id": "x" * 201}),
+        span(3, 1, {"user.id": ""}),
+        span(4, 2),
+    ]
     left = made.send(*spans)
     assert ["user3"] * 4 == [each["user.id"] for each in left]
     assert [drawn("a", "user3")] * 4 == [each.labels["a"] for each in left]
@@ -121,9 +126,7 @@ def test_an_invalid_user_id_of_a_resource_does_not(invalid: Any, product: Make, 
 
 def test_the_switch_is_about_conditions(product: Make, variable: Make, drawn: Make) -> None:
     """S20, S21: leaving resource and baggage out of the conditions' context leaves targeting as it is."""
-    made = product(
-        variable("a"), include_resource_attributes_in_context=False, include_baggage_in_context=False
-    )
+    made = product(variable("a"), include_resource_attributes_in_context=False, include_baggage_in_context=False)
     wanted = [drawn("a", user) for user in USERS]
     assert wanted == [made.label(resource={"user.id": user}) for user in USERS]
     assert wanted == [made.label({"user.id": user}) for user in USERS]
