@@ -13,7 +13,7 @@ from typing import Final
 
 from processor.attributes.reading import Drop
 from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
-from processor.export.export import Chunk
+from processor.export.export import HOP_HEADER, Chunk
 from processor.export.queue import Queue
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
@@ -31,7 +31,7 @@ _TICK_S: Final = 0.1
 class Intake:
     """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of dropped values.
 
-    `on_traces` is called after each request of traces.
+    `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through other processors.
     """
 
     def __init__(
@@ -49,12 +49,16 @@ class Intake:
         self._warnings = warnings
         self._memory_bytes = memory_bytes
         self._on_drops = on_drops
+        self.on_hops: Callable[[str], None] = lambda path: None
         self.on_traces: Callable[[], None] = lambda: None
         self._clock = clock
         self._pump: asyncio.Task[None] | None = None
 
     async def take(self, request: Request) -> Answer:
         """Take a request, or raise `MalformedRequest`, `UnsupportedSignal` or `ComeBackLater` (S25, S26, S31)."""
+        hops = request.headers.get(HOP_HEADER)
+        if hops is not None:
+            self.on_hops(hops)
         self._make_room(len(request.body))
         if request.signal is not Signal.TRACES:
             return self._relay(request)

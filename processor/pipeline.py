@@ -25,7 +25,8 @@ from processor.trace.releases import forget_bytes
 from processor.trace.settings import TreeSettings
 from processor.trace.trace import Trace
 from processor.wire.frame import Framer
-from processor.wire.scan import Groups, Scan
+from processor.wire.groups import Groups
+from processor.wire.scan import Scan
 
 # Whoever wants to see each span as it leaves (the console view): its bytes, what is appended to them, its group, what it said itself,
 # what it is given, and why it leaves now.
@@ -87,9 +88,8 @@ class Pipeline:
         """From now on look for `keys`, and label new traces by `labeller`. Traces that are known keep theirs (S24)."""
         self.contexts.required = keys.required
         self.contexts.memo.clear()
-        self.reader = Reader(keys, self.contexts, self.max_length)
+        self.reader = Reader(keys, self.contexts, self.max_length, labeller)
         self.groups = Groups()
-        self.buffer.labeller = labeller
 
     def scan(self, body: bytes) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
@@ -130,6 +130,7 @@ class Pipeline:
         all_hits = scan.hits
         reader = cast(Reader, scan.reader)
         buffer = self.buffer
+        buffer.labeller = reader.labeller
         traces: list[Trace] = []
         last_id = b""
         trace: Trace | None = None

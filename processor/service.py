@@ -46,6 +46,7 @@ _KEPT_SHARE: Final = 0.75
 _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
 _REPORT_S: Final = 60.0
+_MAX_HOPS: Final = 32
 # grpcio writes to standard error past every logger, and watches for forks that do not happen here.
 _GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
 
@@ -117,6 +118,7 @@ class Service:
         self._background: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._signals = 0
+        self._exit_code = 0
         self.pipeline = build_pipeline(settings)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
         client: Client = self.terminal or build_client(settings, self._hop)
@@ -133,9 +135,12 @@ class Service:
             max_age_s=settings.queue_max_age,
         )
         self.queue = Queue(client, limits, split=split_request)
+        self._client = client
+        self._hops: dict[str, None] = {}
         self.warnings = Warnings(settings.warn_sender)
         self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE), on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
+        self.intake.on_hops = self._pass_on_hops
         self.labelling: Labelling | None = None
         if settings.variables_file is not None or settings.variables_url is not None:
             from processor.labelling import Labelling
@@ -158,7 +163,7 @@ class Service:
         allocation.settle()
         await self._stop.wait()
         await self._shut_down()
-        return 0
+        return self._exit_code
 
     def address(self, name: str) -> str | None:
         """Where the listener of this variable listens; None where it is off."""
@@ -260,6 +265,15 @@ class Service:
             accounting.accepted, accounting.exported, sum(accounting.lost.values()),
         )  # fmt: skip
 
+    def _pass_on_hops(self, path: str) -> None:
+        """The processes that spans came through go on with them, so that a loop over several is broken (S30)."""
+        for hop in path.split(",")[:_MAX_HOPS]:
+            self._hops.pop(hop.strip(), None)
+            self._hops[hop.strip()] = None
+        while len(self._hops) > _MAX_HOPS:
+            del self._hops[next(iter(self._hops))]
+        self._client.hop = ",".join([*self._hops, self._hop])
+
     def _on_signal(self) -> None:
         self._signals += 1
         if self._signals > 1:
@@ -267,7 +281,16 @@ class Service:
         self._stop.set()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._background.append(asyncio.create_task(coroutine))
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(self._on_done)
+        self._background.append(task)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """A part of the process that fails takes the process down, loudly: better restarted than half alive."""
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("a part of the processor failed", exc_info=task.exception())
+            self._exit_code = 1
+            self._stop.set()
 
     def _where(self) -> list[str]:
         where = [

@@ -81,7 +81,7 @@ class Context:
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
         self.derived: list[bytes] = []
         self.labelled: list[str] = []
-        labels = [key for key in values if key.startswith(LABEL_PREFIX)]
+        labels = [key for key, value in values.items() if value.encoded and key.startswith(LABEL_PREFIX)]
         self.reported = frozenset([key[len(LABEL_PREFIX) :].decode("utf-8", "replace") for key in labels])
         written: i64 = len([value for value in values.values() if value.encoded])
         self.baggage: i64 = written - len(labels) - (1 - self.lacks_user) - (1 - self.lacks_session)

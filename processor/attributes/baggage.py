@@ -23,6 +23,8 @@ _LANGFUSE_KEYS: Final = {
     "langfuse_trace_name": "langfuse.trace.name",
     "langfuse_environment": "langfuse.environment",
 }
+# A key is a token of RFC 7230.
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _METADATA: Final = "langfuse_metadata_"
 # A list of strings as Python's repr writes it, which is what the Python SDK sends for tags.
 _PYTHON_LIST: Final = re.compile(r"\[\s*(?:(?:'[^'\\]*'|\"[^\"\\]*\")\s*(?:,\s*|(?=\])))*\]")
@@ -40,7 +42,7 @@ def parse_baggage(header: str) -> dict[str, str]:
     for member in header.split(",", MAX_MEMBERS)[:MAX_MEMBERS]:
         key, equals, value = member.partition("=")
         key = key.strip()
-        if not equals or not key or len(member.encode()) > MAX_MEMBER_BYTES:
+        if not equals or not _TOKEN.fullmatch(key) or len(member.encode("utf-8", "replace")) > MAX_MEMBER_BYTES:
             continue
         value = value.partition(";")[0].strip()
         decoded = _decode(value.replace("+", " ") if key.startswith(LANGFUSE) else value)

@@ -77,9 +77,8 @@ class Contexts:
         for key in filled:
             values[key] = said.values[key]
         result = self.make(values)
-        if not filled:
-            return result
-        return with_derived(result, sorted(filled))
+        written = sorted([key for key in filled if values[key].encoded])
+        return with_derived(result, written) if written else result
 
     def agree(self, said: Context, own: Context, conflicts: set[bytes]) -> Context:
         """The strong values that a trace has seen, with those of one more span; disagreement goes to `conflicts`."""
@@ -109,18 +108,18 @@ class Contexts:
             if stronger is not None and not stronger.is_weak:
                 value = stronger
             values[key] = value
-            size += len(value.encoded)
+            size += weight(value)
         is_base = len(values) <= len(base.values)
         for key, value in base.values.items():
             mine = values.get(key)
             if mine is not None:
                 is_base = is_base and mine.identity == value.identity and mine.is_weak == value.is_weak
-            elif len(values) >= MAX_KEYS or size + len(value.encoded) > MAX_BYTES:
+            elif len(values) >= MAX_KEYS or size + weight(value) > MAX_BYTES:
                 self.capped += 1
                 is_base = False
             else:
                 values[key] = value
-                size += len(value.encoded)
+                size += weight(value)
         if is_base and len(values) == len(base.values):
             return base
         if len(values) == len(over.values) and all([values[key] is value for key, value in over.values.items()]):
@@ -135,6 +134,11 @@ class Contexts:
             if value is None or value.is_weak:
                 return False
         return True
+
+
+def weight(value: Value) -> int:
+    """What a value counts against MAX_BYTES, written or carried for evaluation only."""
+    return len(value.encoded) or len(value.identity)
 
 
 def _rank(key: bytes) -> tuple[bool, bytes]:

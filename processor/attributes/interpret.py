@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from processor.attributes.baggage import parse_baggage, span_key, split_tags
-from processor.attributes.contexts import MAX_BYTES, MAX_KEYS, Contexts
+from processor.attributes.contexts import MAX_BYTES, MAX_KEYS, Contexts, weight
 from processor.attributes.keys import (
     APP_ROOT,
     BAGGAGE,
@@ -239,24 +239,19 @@ def _is_text(key: bytes) -> bool:
 
 def _capped(values: dict[bytes, Value], contexts: Contexts) -> dict[bytes, Value]:
     """At most MAX_KEYS keys and MAX_BYTES (S10), user and session id first."""
-    if len(values) <= MAX_KEYS and sum([_weight(value) for value in values.values()]) <= MAX_BYTES:
+    if len(values) <= MAX_KEYS and sum([weight(value) for value in values.values()]) <= MAX_BYTES:
         return values
     kept: dict[bytes, Value] = {}
     size = 0
     ids = [key for key in (USER_ID, SESSION_ID) if key in values]
     for key in [*ids, *[key for key in values if key not in ids]]:
-        cost = _weight(values[key])
+        cost = weight(values[key])
         if len(kept) >= MAX_KEYS or size + cost > MAX_BYTES:
             contexts.capped += 1
             continue
         kept[key] = values[key]
         size += cost
     return kept
-
-
-def _weight(value: Value) -> int:
-    """Bytes of a value, written or carried for evaluation only."""
-    return len(value.encoded) or len(value.identity)
 
 
 def _span_id(value: object) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 from processor.attributes.contexts import MAX_BYTES, Contexts
 from processor.attributes.interpret import Interpreter
 from processor.attributes.keys import CarriedKeys
+from processor.attributes.labels import Labeller
 from processor.attributes.reading import Drop, Reading
 from processor.span import Context, Group, Hit, Own, Span, Value
 from processor.wire.splice import add_dropped, cut_attributes
@@ -20,12 +21,18 @@ _REMEMBERED: Final = 2048  # readings; at most a few KB each
 
 
 class Reader:
-    """Reads spans and resources for one set of carried keys. `take_…` hand over what was noted since the last call."""
+    """Reads spans and resources for one set of carried keys. `take_…` hand over what was noted since the last call.
 
-    __slots__ = ("contexts", "drops", "interpreter", "keys", "readings", "resolves")
+    `labeller`: what labels the traces that these spans begin, None for nothing (S24).
+    """
 
-    def __init__(self, keys: CarriedKeys, contexts: Contexts, max_length: int) -> None:
+    __slots__ = ("contexts", "drops", "interpreter", "keys", "labeller", "readings", "resolves")
+
+    def __init__(
+        self, keys: CarriedKeys, contexts: Contexts, max_length: int, labeller: Labeller | None = None
+    ) -> None:
         self.keys = keys
+        self.labeller = labeller
         self.contexts = contexts
         self.interpreter = Interpreter(keys, contexts, max_length)
         self.readings: dict[bytes, Reading] = {}
@@ -78,7 +85,7 @@ class Reader:
     def _reading(self, hits: list[Hit]) -> Reading:
         parts: list[bytes] = []
         for hit in hits:
-            parts.append(b"%d %d " % (len(hit.key), len(hit.value)))
+            parts.append(b"%d %d %d " % (hit.slot, len(hit.key), len(hit.value)))
             parts.append(hit.key)
             parts.append(hit.value)
         signature = b"".join(parts)

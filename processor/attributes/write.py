@@ -45,6 +45,8 @@ class Writer:
                 continue  # carried for evaluation only
             parts.append(value.encoded)
             written.add(key)
+            if own.pending_parent is not None:
+                continue  # its real span is counted (S5)
             if key in context.derived:
                 self._count_filled(key)
             elif key not in own.context.values and not key.startswith(LABEL_PREFIX):

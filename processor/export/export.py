@@ -92,7 +92,12 @@ class Refused(PermanentError):
 
 
 class Client(Protocol):
-    """One downstream over one protocol. Errors: `TransientError`, `PermanentError` and its children."""
+    """One downstream over one protocol. Errors: `TransientError`, `PermanentError` and its children.
+
+    `hop`: the ids to send in the hop header, comma-separated (S30).
+    """
+
+    hop: str
 
     async def send(self, signal: Signal, body: bytes) -> Outcome:
         """Deliver one request within the configured timeout; exactly one attempt."""

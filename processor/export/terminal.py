@@ -22,6 +22,7 @@ class Terminal:
 
     def __init__(self, view: ConsoleView) -> None:
         self.view = view
+        self.hop = ""
 
     async def send(self, signal: Signal, body: bytes) -> Outcome:
         """Take the batch: its spans have been shown, or are about to be."""

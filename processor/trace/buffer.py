@@ -24,7 +24,7 @@ from mypy_extensions import i32, i64
 from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, RECEIVED, Context, Group, Own, Span
-from processor.trace.chain import context_above, reaches_root
+from processor.trace.chain import context_above, context_of_pending, stand_in
 from processor.trace.memory import Memory
 from processor.trace.releases import Released, Releases
 from processor.trace.settings import (
@@ -36,7 +36,7 @@ from processor.trace.settings import (
     FILL_TRACE,
     TreeSettings,
 )
-from processor.trace.trace import NO_GROUP, Trace
+from processor.trace.trace import Trace
 from processor.trace.waits import Waits
 
 
@@ -230,6 +230,7 @@ class Buffer:
 
     def _set_now(self, now_s: float) -> None:
         self._now_s = now_s
+        self.waits.begin(now_s)
         self._due_tick = self.waits.tick(now_s + self.settings.max_wait_s)
         self._wake_tick = self._due_tick
         if self._fills_traces:
@@ -246,19 +247,10 @@ class Buffer:
         if placeholder.own is not None:
             trace.pendings -= 1
 
-    def _expect(self, trace: Trace, span_id: bytes) -> Span:
-        """A node for a span that was named as a parent and has not come."""
-        node = Span(b"", span_id, b"", NO_GROUP, self.contexts.empty)
-        node.state = PLACEHOLDER
-        trace.nodes[span_id] = node
-        trace.placeholders += 1
-        self.memory.expect(trace)
-        return node
-
     def _attach(self, trace: Trace, span: Span, parent: Span | None) -> None:
         """Hang the span below its undecided parent, and take over what is known above."""
         if parent is None:
-            parent = self._expect(trace, span.parent_id)
+            parent = self.memory.expect(trace, span.parent_id, self.contexts.empty)
         span.parent_id = parent.span_id  # one object for the id, not two
         span.next_sibling = parent.first_child
         parent.first_child = span
@@ -326,6 +318,22 @@ class Buffer:
         defaults = span.group.defaults
         return context if defaults is None else self.contexts.fill(context, defaults)
 
+    def _pass_pendings(self) -> None:
+        """Pending spans (S5) leave at once, with what is known when all others of their request are settled."""
+        pendings = self._pendings
+        if not pendings:
+            return
+        self._pendings = []
+        for trace, span, own in reversed(pendings):  # they were settled backwards
+            stand_in(trace, span, own, self.memory, self.contexts)
+        for trace, span, own in pendings:
+            context, is_known = context_of_pending(self.contexts, trace, span, own)
+            context = self._with_defaults(span, context) if is_known else self._filled(trace, span, context)
+            self.releases.add(trace, span, context, BY_DECISION)
+            self.held -= 1
+            trace.held -= 1
+            self.close(trace)
+
     # ---- giving up
 
     def _look(self, trace: Trace) -> None:
@@ -386,37 +394,3 @@ class Buffer:
         trace.said = self.contexts.agree(trace.said, own, conflicts)
         if conflicts:
             trace.conflicts = conflicts
-
-    def _pass_pendings(self) -> None:
-        """Pending spans (S5) leave at once, with what is known when all others of their request are settled."""
-        pendings = self._pendings
-        if pendings:
-            self._pendings = []
-            for trace, span, own in reversed(pendings):  # they were settled backwards
-                self._stand_in(trace, span, own)
-            for trace, span, own in pendings:
-                self._pass_pending(trace, span, own)
-                self.held -= 1
-                trace.held -= 1
-                self.close(trace)
-
-    def _stand_in(self, trace: Trace, span: Span, own: Own) -> None:
-        """Until the real span comes, the pending span's place and values serve the given-up; of several the first."""
-        real = trace.nodes.get(span.parent_id)
-        if real is None:
-            real = self._expect(trace, span.parent_id)
-        if real.state == PLACEHOLDER and real.own is None:
-            trace.pendings += 1
-            real.own = own
-
-    def _pass_pending(self, trace: Trace, span: Span, own: Own) -> None:
-        real = trace.nodes.get(span.parent_id)
-        above = span.parent_id
-        if real is None or real.state == PLACEHOLDER:
-            above = own.pending_parent or b""
-        context = self.contexts.overlay(context_above(self.contexts, trace, above, {}), own.context)
-        if reaches_root(trace, above):
-            context = self._with_defaults(span, context)
-        else:
-            context = self._filled(trace, span, context)
-        self.releases.add(trace, span, context, BY_DECISION)

@@ -6,7 +6,8 @@ Only where a trace has such stand-ins does anybody walk upwards; elsewhere a spa
 from __future__ import annotations
 
 from processor.attributes.contexts import Contexts
-from processor.span import DECIDED, PLACEHOLDER, Context, Span
+from processor.span import DECIDED, PLACEHOLDER, Context, Own, Span
+from processor.trace.memory import Memory
 from processor.trace.trace import Trace
 
 
@@ -46,11 +47,33 @@ def context_above(contexts: Contexts, trace: Trace, span_id: bytes, known: dict[
         path.append(span_id)
         on_path.add(span_id)
         span_id = parent_of(node)
+    is_circle = span_id in on_path
     context = known.get(span_id, contexts.empty)
     for step in reversed(path):
         node = trace.nodes[step]
         own = node.own
         mine = own.context if node.state == PLACEHOLDER and own is not None else node.context
         context = contexts.overlay(context, mine)
-        known[step] = context
+        if not is_circle:  # each span of a circle sees another part of it
+            known[step] = context
     return context
+
+
+def stand_in(trace: Trace, span: Span, own: Own, memory: Memory, contexts: Contexts) -> None:
+    """Until the real span comes, a pending span's place and values serve the given-up; of several the first."""
+    real = trace.nodes.get(span.parent_id)
+    if real is None:
+        real = memory.expect(trace, span.parent_id, contexts.empty)
+    if real.state == PLACEHOLDER and real.own is None:
+        trace.pendings += 1
+        real.own = own
+
+
+def context_of_pending(contexts: Contexts, trace: Trace, span: Span, own: Own) -> tuple[Context, bool]:
+    """What a pending span's chain says, and whether it ends at a decided span or a root."""
+    real = trace.nodes.get(span.parent_id)
+    above = span.parent_id
+    if real is None or real.state == PLACEHOLDER:
+        above = own.pending_parent or b""
+    context = contexts.overlay(context_above(contexts, trace, above, {}), own.context)
+    return context, reaches_root(trace, above)

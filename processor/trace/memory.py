@@ -11,9 +11,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from processor.span import Span
+from processor.span import PLACEHOLDER, Context, Span
 from processor.trace.settings import TreeSettings
-from processor.trace.trace import NO_NODES, Trace
+from processor.trace.trace import NO_GROUP, NO_NODES, Trace
 
 # Estimated cost in bytes beside a span's own, measured as resident memory (`make bench`, rows "held"):
 SPAN_COST: Final = 230  # a held span: record, id, place in the tree, its share of the trace
@@ -44,9 +44,14 @@ class Memory:
         """A span has come."""
         self._charge(trace, len(span.raw) + SPAN_COST)
 
-    def expect(self, trace: Trace) -> None:
-        """A span was named that has not come."""
+    def expect(self, trace: Trace, span_id: bytes, empty: Context) -> Span:
+        """A node for a span that was named as a parent and has not come."""
+        node = Span(b"", span_id, b"", NO_GROUP, empty)
+        node.state = PLACEHOLDER
+        trace.nodes[span_id] = node
+        trace.placeholders += 1
         self._charge(trace, NODE_COST)
+        return node
 
     def arrive(self, trace: Trace) -> None:
         """A span has come that had been named."""

@@ -7,13 +7,15 @@ most one tick less.
 
 from __future__ import annotations
 
+from math import floor
+
 from mypy_extensions import i64
 
 from processor.trace.trace import Trace
 
 
 class Waits:
-    """Traces by tick. `tick_s` is the length of a tick in seconds; ticks are counted from the first time that is asked for."""
+    """Traces by tick. `tick_s` is the length of a tick in seconds; ticks are counted from `start_s`, set by the first look."""
 
     __slots__ = ("by_tick", "start_s", "tick_s")
 
@@ -22,11 +24,14 @@ class Waits:
         self.start_s = -1.0
         self.by_tick: dict[int, dict[Trace, None]] = {}
 
+    def begin(self, now_s: float) -> None:
+        """Count ticks from the first time there is, so that they stay small numbers."""
+        if self.start_s < 0:
+            self.start_s = now_s - now_s % self.tick_s
+
     def tick(self, at_s: float) -> i64:
         """The tick of a time; never 0, which says "none"."""
-        if self.start_s < 0:
-            self.start_s = at_s - at_s % self.tick_s
-        return int((at_s - self.start_s) / self.tick_s) + 1
+        return floor((at_s - self.start_s) / self.tick_s) + 1
 
     def ensure(self, trace: Trace, tick: i64) -> None:
         """Look at the trace at `tick` or earlier."""

@@ -14,6 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 from processor.errors import MalformedRequest
 from processor.span import Context, Group, Hit, Span
 from processor.wire.cursor import TABLES, Cursor, Malformed, fields
+from processor.wire.groups import Groups
 from processor.wire.interest import NONE, Interest, Interests
 from processor.wire.schema import ANY_VALUE, BAD, I32, I64, KEY_VALUE, LEN, PLAIN, RESOURCE, SCOPE, SPAN, VARINT
 
@@ -39,26 +40,6 @@ class _Section:
         self.interest = interest
         self.start: i64 = start
         self.end: i64 = end
-
-
-class Groups:
-    """Groups by their bytes, so that spans of several requests share one; forgets all when there are too many."""
-
-    __slots__ = ("groups",)
-
-    def __init__(self) -> None:
-        self.groups: dict[bytes, Group] = {}
-
-    def get(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit]) -> Group:
-        """The one group of these bytes."""
-        key = b"%d,%d:%b%b%b" % (len(extra), len(resource), extra, resource, scope)
-        group = self.groups.get(key)
-        if group is None:
-            if len(self.groups) >= 1024:
-                self.groups.clear()
-            group = Group(extra, resource, scope, hits)
-            self.groups[key] = group
-        return group
 
 
 class Scan:
