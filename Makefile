@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find processor -name '*.py')
 # The hot path, which must behave the same compiled and interpreted.
-BOTH_WAYS := tests/wire tests/attributes tests/trace tests/contract tests/fuzz
+BOTH_WAYS := tests/wire tests/attributes tests/trace tests/labels tests/contract tests/fuzz
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16

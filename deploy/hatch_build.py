@@ -51,7 +51,8 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # the plug-in'
 
 
 def compiled_library(root: Path) -> Path:
-    """The folder with the shared libraries, as they lie in the package; compiled unless the sources are the same as last time.
+    """The folder with the shared libraries, as they lie in the package; compiled unless the sources are the same as
+    last time.
 
     An installer asks for metadata first and for the wheel then: without this the modules would be compiled twice.
     """

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from processor import __version__
@@ -82,10 +83,20 @@ def _run(parsed: argparse.Namespace) -> int:
     from processor.service import run_service
 
     settings = load()
-    if parsed.demo and settings.receiver_grpc_endpoint == "off":
-        raise SettingsError([f"{variable('receiver_grpc_endpoint')}: the demo sends over gRPC; give it a host:port"])
+    if parsed.demo:
+        settings = _for_demo(settings)
     set_up_logging(settings.log_level, settings.log_format)
     return run_service(settings, _show_demo if parsed.demo else None)
+
+
+def _for_demo(settings: Settings) -> Settings:
+    """The settings, with the demo's variables where none are configured. Raises `SettingsError`."""
+    if settings.receiver_grpc_endpoint == "off":
+        raise SettingsError([f"{variable('receiver_grpc_endpoint')}: the demo sends over gRPC; give it a host:port"])
+    if settings.variables_file is not None or settings.variables_url is not None:
+        return settings
+    file = Path(__file__).with_name("demo_variables.json")
+    return settings.model_copy(update={"variables_file": file, "baggage_keys": (*settings.baggage_keys, "plan")})
 
 
 async def _show_demo(service: Service) -> None:

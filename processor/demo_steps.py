@@ -1,6 +1,6 @@
 """What happens in the demo's application: traces as plain data, by kind.
 
-    question    the user's id on the root only (`langfuse.user.id`)
+    question    the user's id and plan on the root only (`langfuse.user.id`, `plan`)
     agent       user and session id on a span in the middle only (`enduser.id`, `session.id`)
     invalid     a user id of 201 characters, which is none (S6)
     anonymous   no user at all
@@ -21,6 +21,8 @@ CHAT_API: Final = "chat-api"
 GATEWAY: Final = "llm-gateway"
 
 _USERS: Final = ("ada", "grace", "edsger", "barbara", "alan")
+# What `demo_variables.json` asks for: on this plan its variable has one label, elsewhere the user's id decides.
+_PLAN: Final = "enterprise"
 
 Attributes = Mapping[str, str | int]
 
@@ -43,7 +45,7 @@ class Step:
 
 
 def _question(rng: random.Random) -> Step:
-    return _chat(rng, {"langfuse.user.id": rng.choice(_USERS)})
+    return _chat(rng, {"langfuse.user.id": rng.choice(_USERS), "plan": _PLAN})
 
 
 def _invalid(rng: random.Random) -> Step:

@@ -1,6 +1,7 @@
 """Takes responsibility for requests: drives the pipeline, hands what is released to the queue, answers.
 
-The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits nothing else
+The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits
+nothing else
 touches the trees, so every span is at all times held, queued, exported or lost (S25).
 """
 
@@ -13,11 +14,11 @@ from typing import Final
 
 from processor.attributes.reading import Drop
 from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
-from processor.export.export import HOP_HEADER, Chunk
+from processor.export.export import Chunk
 from processor.export.queue import Queue
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 from processor.telemetry import Accounting, Warnings
 from processor.trace.settings import BY_SHUTDOWN
 
@@ -29,9 +30,11 @@ _TICK_S: Final = 0.1
 
 
 class Intake:
-    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of dropped values.
+    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of
+    dropped values.
 
-    `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through other processors.
+    `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
+    other processors.
     """
 
     def __init__(
@@ -139,7 +142,8 @@ class Intake:
             self._refuse()
         room = self._memory_bytes - self.queue.used_bytes - size_bytes
         if self.pipeline.cost > room:
-            # While the downstream takes spans, letting go of the oldest makes room; else it would only move them to the queue.
+            # While the downstream takes spans, letting go of the oldest makes room; else it would only move them to
+            # the queue.
             self.pipeline.make_room(room, self.queue.is_available)
             self._flush()
             if self.pipeline.cost + self.queue.used_bytes + size_bytes > self._memory_bytes:

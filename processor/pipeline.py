@@ -1,6 +1,7 @@
 """The way of a span without I/O: request bytes in, chunks of request bytes out.
 
-    Intake(request)   scan ──▶ read (what it says itself) ──▶ buffer (what is in force) ──▶ write ──▶ frame   take_chunks()
+    Intake(request)   scan ──▶ read (what it says itself) ──▶ buffer (what is in force) ──▶ write ──▶ frame
+    take_chunks()
 
 Everything is done in steps of a bounded number of spans, so that whoever drives it can let others run in between.
 Time is a parameter, in seconds of a monotonic clock. One owner, no locks.
@@ -28,7 +29,8 @@ from processor.wire.frame import Framer
 from processor.wire.groups import Groups
 from processor.wire.scan import Scan
 
-# Whoever wants to see each span as it leaves (the console view): its bytes, what is appended to them, its group, what it said itself,
+# Whoever wants to see each span as it leaves (the console view): its bytes, what is appended to them, its group,
+# what it said itself,
 # what it is given, and why it leaves now.
 Observer = Callable[[bytes, bytes, Group, Own | None, Context, str], None]
 
@@ -37,7 +39,10 @@ STEP: Final = 2000
 
 
 class Pipeline:
-    """The state between requests: carried keys, trees, counters. Counters only grow; `accepted` includes what is held."""
+    """The state between requests: carried keys, trees, counters.
+
+    Counters only grow; `accepted` includes what is held.
+    """
 
     def __init__(
         self, keys: CarriedKeys, tree: TreeSettings, max_length: int, chunk_spans: int, chunk_bytes: int
@@ -80,7 +85,9 @@ class Pipeline:
             self.malformed[reason] = self.malformed.get(reason, 0) + count
 
     def make_room(self, wanted_cost: int, may_release: bool) -> None:
-        """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones (S17)."""
+        """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones
+        (S17).
+        """
         self.buffer.make_room(wanted_cost, may_release)
         self._write()
 
@@ -100,13 +107,15 @@ class Pipeline:
     def ingest(self, scan: Scan, start: i64, key_prefix: bytes, is_langfuse: bool, now_s: float) -> i64:
         """Take responsibility for up to STEP spans of a finished scan from index `start` on; the next index.
 
-        `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own exporter.
+        `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own
+        exporter.
         """
         end: i64 = min(start + STEP, len(scan.spans))
         buffer = self.buffer
         spans = scan.spans
         traces = self._place(scan, start, end, key_prefix, is_langfuse, now_s)
-        # Backwards: SDKs send children before their parents, so that most parents are decided when their children are settled.
+        # Backwards: SDKs send children before their parents, so that most parents are decided when their children
+        # are settled.
         index: i64 = end - 1
         while index >= start:
             buffer.settle(traces[index - start], spans[index])

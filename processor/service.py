@@ -11,17 +11,19 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
 from processor.export.batch import Limits
-from processor.export.endpoint import downstream_from, own_listener
+from processor.export.endpoint import addresses, downstream_from, own_listener
 from processor.export.export import Client
 from processor.export.queue import Queue
+from processor.export.split import split_request
 from processor.intake import WANTED_HEADERS, Intake
 from processor.pipeline import Pipeline
 from processor.receive.admission import Admission
@@ -30,7 +32,6 @@ from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
 from processor.telemetry import Warnings
 from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
-from processor.export.split import split_request
 
 if TYPE_CHECKING:
     from processor.export.terminal import Terminal
@@ -82,9 +83,12 @@ def build_terminal(settings: Settings) -> Terminal:
     from rich.console import Console
 
     from processor.export.console import ConsoleView
+    from processor.export.outlet import Outlet
     from processor.export.terminal import Terminal
 
-    return Terminal(ConsoleView(Console(), key_settings(settings), settings.roots == "any"))
+    outlet = Outlet(sys.stdout)
+    view = ConsoleView(Console(file=cast("IO[str]", outlet)), key_settings(settings), settings.roots == "any")
+    return Terminal(view, outlet)
 
 
 def listen_addresses(settings: Settings) -> dict[str, str]:
@@ -229,7 +233,9 @@ class Service:
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says in this instant."""
-        found = dict(status(self.settings, self.intake, self.queue, self.warnings, time.monotonic()))
+        found = dict(
+            status(self.settings, self.intake, self.queue, self.warnings, self.admission.refused, time.monotonic())
+        )
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
         return found
@@ -260,6 +266,7 @@ class Service:
         accounting = self.intake.accounting()
         if self.terminal is not None:
             self.terminal.view.footer(accounting.numbers())
+            self.terminal.finish()
         LOG.info(
             "stopped: accepted %d = exported %d + lost %d",
             accounting.accepted, accounting.exported, sum(accounting.lost.values()),
@@ -324,12 +331,25 @@ def check_settings(settings: Settings) -> list[str]:
     """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
     from processor.variable_settings import check_variables
 
-    build_pipeline(settings)
-    check_variables(settings)
+    problems: list[str] = []
+    lines = ["settings: good"]
+    for check in (check_variables, _check_downstream):
+        try:
+            lines += check(settings) or []
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    return lines
+
+
+def _check_downstream(settings: Settings) -> list[str]:
     if settings.exporter_kind == "console":
-        return ["settings: good", "downstream: the terminal"]
+        return ["downstream: the terminal"]
     downstream = downstream_from(settings)
     problem = own_listener(downstream, listen_addresses(settings))
     if problem:
         raise SettingsError([problem])
-    return ["settings: good", f"downstream: {downstream.protocol} to {downstream.target}"]
+    found = sorted(addresses(downstream.host, downstream.port))
+    resolved = ", ".join(found) if found else "a name that does not resolve now"
+    return [f"downstream: {downstream.protocol} to {downstream.target} ({resolved})"]

@@ -78,9 +78,7 @@ class Settings(BaseSettings):
         description="largest request, after decompression. Default: the smaller of `64MiB` and a quarter of "
         "`MEMORY_LIMIT`",
     )
-    admin_endpoint: Listen = Field(
-        "127.0.0.1:13133", description="`/livez`, `/readyz`, `/metrics` and `/status`, host:port; `off`"
-    )
+    admin_endpoint: Listen = Field("127.0.0.1:13133", description="`/livez`, `/readyz` and `/status`, host:port; `off`")
     exporter: Annotated[Literal["otlp", "console"], BeforeValidator(_lower)] | None = Field(
         None, description="`otlp` or `console`. Default: `otlp` when an endpoint is known, else `console`"
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+# Lists, comma-separated, the ids of the processes that a request came through, so that a loop is broken (S30).
+HOP_HEADER = "x-span-processor-hop"
+
 
 class Signal(Enum):
     """One of OTLP's signals, with its gRPC method and HTTP path (OTLP specification 1.11.0)."""

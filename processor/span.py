@@ -37,7 +37,8 @@ class Hit:
 class Value:
     """One carried value: written as `encoded` (whole attributes fields of a Span), compared by `identity`.
 
-    `encoded` is empty for what is carried for evaluation only (S21). `data`: the value as a Python object, as conditions see
+    `encoded` is empty for what is carried for evaluation only (S21). `data`: the value as a Python object, as
+    conditions see
     it. `is_weak`: from a fallback key (S1).
     """
 
@@ -56,7 +57,8 @@ class Context:
     """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
-    (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside. `reported`: names of
+    (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside.
+    `reported`: names of
     the variables whose labels are among the values. `derived`: the keys that were filled in (S12) or evaluated (S22);
     such a context is written, never inherited. `labelled`: names of the variables that were evaluated.
     """
@@ -94,8 +96,10 @@ class Own:
     `context`: its own values. `present`: carried keys that it has already and that are never overwritten (S11).
     `hollow`: carried keys that it has with an empty value, or computed by an earlier processor: cut when they are
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
-    (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending span (S5), the id of the real span's parent, b"" for a
-    root; None for any other span. `attributes`: listed attributes that conditions may read, by name (S21). Shared by spans that say
+    (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending
+    span (S5), the id of the real span's parent, b"" for a
+    root; None for any other span. `attributes`: listed attributes that conditions may read, by name (S21). Shared by
+    spans that say
     the same.
     """
 
@@ -118,11 +122,12 @@ class Group:
 
     `extra`: top-level fields of the request other than resource_spans; `resource`: fields of ResourceSpans other
     than scope_spans (resource, schema_url, unknown ones); `scope`: fields of ScopeSpans other than spans. Repeated
-    submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest. What they come to is None
-    until read: `defaults`, the values for spans that have none (S3); `attributes`, all of them by name, as conditions see them.
+    submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest; what they
+    come to, once read: `defaults`, the values for spans that have none (S3), and `attributes`, all of them by name, as
+    conditions see them. `share`: the part of its own bytes that each of its spans answers for.
     """
 
-    __slots__ = ("attributes", "defaults", "extra", "hits", "resource", "scope")
+    __slots__ = ("attributes", "defaults", "extra", "hits", "resource", "scope", "share")
 
     def __init__(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit]) -> None:
         self.extra = extra
@@ -131,6 +136,7 @@ class Group:
         self.hits = hits
         self.defaults: Context | None = None
         self.attributes: dict[str, object] = {}
+        self.share: i64 = 0
 
 
 @mypyc_attr(acyclic=True)
@@ -140,9 +146,12 @@ class Span:
     `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags
     say that the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where it is.
 
-    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is wider than it
-    must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the tick at
-    which it is given up), `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer cuts the
+    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is
+    wider than it
+    must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the
+    tick at
+    which it is given up), `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer
+    cuts the
     links by hand when it forgets a trace, so no cycle collector needs to visit spans.
     """
 

@@ -64,10 +64,7 @@ def report_waiting(pipeline: Pipeline, settings: Settings, now_s: float) -> None
     found = waiting(pipeline, settings.max_wait, now_s)
     if not found:
         return
-    sources = ", ".join(
-        f"{each.spans} of {escape(each.service.encode()) or 'unnamed service'}/{escape(each.scope.encode()) or 'unnamed scope'}"
-        for each in found[:5]
-    )
+    sources = ", ".join(f"{each.spans} of {_shown(each.service)}/{_shown(each.scope)}" for each in found[:5])
     LOG.warning(
         "%d spans wait for parents that do not come: %s; %s",
         sum(each.spans for each in found),
@@ -76,7 +73,13 @@ def report_waiting(pipeline: Pipeline, settings: Settings, now_s: float) -> None
     )
 
 
-def status(settings: Settings, intake: Intake, queue: Queue, warnings: Warnings, now_s: float) -> Mapping[str, Any]:
+def _shown(name: str) -> str:
+    return escape(name.encode()) or "(unnamed)"
+
+
+def status(
+    settings: Settings, intake: Intake, queue: Queue, warnings: Warnings, admission: Mapping[str, int], now_s: float
+) -> Mapping[str, Any]:
     """The JSON of `/status`."""
     pipeline = intake.pipeline
     accounting = intake.accounting()
@@ -86,7 +89,7 @@ def status(settings: Settings, intake: Intake, queue: Queue, warnings: Warnings,
         "accounting": {**asdict(accounting), "balanced": accounting.is_balanced},
         "released": dict(pipeline.released),
         "malformed": dict(pipeline.malformed),
-        "refused": dict(intake.refused),
+        "refused": {"queue": intake.refused["memory"], **admission},
         "values": {
             "inherited": pipeline.inherited(),
             "filled": dict(pipeline.writer.filled),

@@ -26,16 +26,18 @@ def targeting_from(settings: Settings) -> Targeting:
     return Targeting(settings.targeting_key, by_variable, settings.trace_id_fallback)
 
 
-def check_variables(settings: Settings) -> None:
-    """Judge every setting of variables, and read the file. Raises `SettingsError` with every problem."""
+def check_variables(settings: Settings) -> list[str]:
+    """What there is to say of variables; reads the file. Raises `SettingsError` with every problem."""
     problems: list[str] = []
-    for check in (targeting_from, _check_file, server_from):
+    lines: list[str] = []
+    for check in (_check_targeting, _check_file, _check_server):
         try:
-            check(settings)
+            lines += check(settings)
         except SettingsError as error:
             problems += error.problems
     if problems:
         raise SettingsError(problems)
+    return lines
 
 
 def read_compiled(path: Path) -> CompiledVariables:
@@ -49,9 +51,20 @@ def read_compiled(path: Path) -> CompiledVariables:
         raise SettingsError([f"{name}: {problem}" for problem in error.problems]) from None
 
 
-def _check_file(settings: Settings) -> None:
-    if settings.variables_file is not None:
-        read_compiled(settings.variables_file)
+def _check_targeting(settings: Settings) -> list[str]:
+    targeting_from(settings)
+    return []
+
+
+def _check_file(settings: Settings) -> list[str]:
+    if settings.variables_file is None:
+        return []
+    return [f"variables: {len(read_compiled(settings.variables_file))} in {settings.variables_file}"]
+
+
+def _check_server(settings: Settings) -> list[str]:
+    server = server_from(settings)
+    return [] if server is None else [f"variables: from {server.origin}"]
 
 
 def source_from(settings: Settings, sink: Sink) -> Source:

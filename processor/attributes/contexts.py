@@ -61,7 +61,8 @@ class Contexts:
         return self.make({**context.values, **values}) if values else context
 
     def give_up(self, context: Context, said: Context, conflicts: set[bytes]) -> Context:
-        """What a given-up span takes from its trace (S12): for each key without a strong value, what the trace agrees on.
+        """What a given-up span takes from its trace (S12): for each key without a strong value, what the trace
+        agrees on.
 
         `said`: the one strong own value seen of each key; `conflicts`: the keys of which two were seen, left blank.
         The keys that were filled in are named in the result's `derived`.

@@ -206,7 +206,9 @@ class Interpreter:
             reading.drops.append(Drop(BAGGAGE_GROUP, key, verdict, text))
 
     def _choose(self, reading: Reading) -> None:
-        """User and session id: a strong alias, else captured baggage (both under the strong kind), else a fallback key."""
+        """User and session id: a strong alias, else captured baggage (both under the strong kind), else a fallback
+        key.
+        """
         for strong, weak, canonical in ((USER, USER_FALLBACK, USER_ID), (SESSION, SESSION_FALLBACK, SESSION_ID)):
             if strong in reading.best:
                 self._carry(reading, canonical, encode_text(reading.best[strong][1]), False)

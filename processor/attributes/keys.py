@@ -35,7 +35,8 @@ RESOURCE_ONLY: Final = 14
 
 # What the word `langfuse` in BAGGAGE_KEYS stands for (interface).
 LANGFUSE_KEYS: Final = (
-    "langfuse.trace.name", "langfuse.trace.tags", "langfuse.trace.metadata.*", "langfuse.version", "langfuse.environment",
+    "langfuse.trace.name", "langfuse.trace.tags", "langfuse.trace.metadata.*",
+    "langfuse.version", "langfuse.environment",
 )  # fmt: skip
 
 _MARKERS: Final = {

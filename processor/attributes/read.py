@@ -13,7 +13,7 @@ from processor.attributes.interpret import Interpreter
 from processor.attributes.keys import CarriedKeys
 from processor.attributes.labels import Labeller
 from processor.attributes.reading import Drop, Reading
-from processor.span import Context, Group, Hit, Own, Span, Value
+from processor.span import Group, Hit, Own, Span, Value
 from processor.wire.splice import add_dropped, cut_attributes
 from processor.wire.values import read_value
 

@@ -1,6 +1,7 @@
 """What a span is given: the values in force that it lacks, as a suffix to its bytes (S11, S22).
 
-What it has is never overwritten, but for empty values and those that an earlier processor computed: these are cut first.
+What it has is never overwritten, but for empty values and those that an earlier processor computed: these are cut
+first.
 """
 
 from __future__ import annotations

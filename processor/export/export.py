@@ -21,8 +21,6 @@ MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 
 # The product's own token first, as OTLP asks of distributions (E9).
 USER_AGENT = f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
-# Lists the ids of the processes that a request came through, so that a loop is broken (S30).
-HOP_HEADER = "x-span-processor-hop"
 
 
 @dataclass(frozen=True, slots=True)

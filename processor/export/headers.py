@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from processor.export.export import HOP_HEADER
+from processor.signals import HOP_HEADER
 
 # What gRPC takes as a metadata key and HTTP as a header name alike.
 _NAME = re.compile(r"[a-z0-9_.-]+")

@@ -16,17 +16,9 @@ import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsupported
 from processor.export.answers import printable, read_protobuf, retry_info_s
 from processor.export.endpoint import Downstream
-from processor.export.export import (
-    HOP_HEADER,
-    MAX_REQUEST_BYTES,
-    MAX_RESPONSE_BYTES,
-    USER_AGENT,
-    LossReason,
-    Outcome,
-    Refused,
-)
+from processor.export.export import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, USER_AGENT, LossReason, Outcome, Refused
 from processor.export.tls import channel_credentials, fingerprint
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 
 _OPTIONS = (
     ("grpc.primary_user_agent", USER_AGENT),

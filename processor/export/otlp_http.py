@@ -16,17 +16,9 @@ from typing import TYPE_CHECKING
 from processor.errors import BatchTooLarge, MalformedRequest, PermanentError, TransientError, Unsupported
 from processor.export.answers import printable, read_json, read_protobuf, retry_after_s
 from processor.export.endpoint import Downstream
-from processor.export.export import (
-    HOP_HEADER,
-    MAX_REQUEST_BYTES,
-    MAX_RESPONSE_BYTES,
-    USER_AGENT,
-    LossReason,
-    Outcome,
-    Refused,
-)
+from processor.export.export import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, USER_AGENT, LossReason, Outcome, Refused
 from processor.export.tls import fingerprint, ssl_context
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 
 if TYPE_CHECKING:
     import httpx

@@ -12,16 +12,18 @@ from typing import Final
 
 from processor.export.console import ConsoleView
 from processor.export.export import Outcome
+from processor.export.outlet import Outlet
 from processor.signals import Signal
 
 _TICK_S: Final = 0.2
 
 
 class Terminal:
-    """A `Client` that is always available, and the clock of its view."""
+    """A `Client` that is always available, and the clock of its view, which writes to `outlet`."""
 
-    def __init__(self, view: ConsoleView) -> None:
+    def __init__(self, view: ConsoleView, outlet: Outlet) -> None:
         self.view = view
+        self._outlet = outlet
         self.hop = ""
 
     async def send(self, signal: Signal, body: bytes) -> Outcome:
@@ -31,6 +33,10 @@ class Terminal:
     async def close(self) -> None:
         """Show what has not been shown yet."""
         self.view.flush()
+
+    def finish(self) -> None:
+        """The last words are said."""
+        self._outlet.finish()
 
     async def show_forever(self, accounting: Callable[[], Mapping[str, int]]) -> None:
         """Print what is due, and the accounting below it, until cancelled."""

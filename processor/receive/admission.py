@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from processor.errors import ComeBackLater, RequestTooLarge, SenderError
-
-# Lists, comma-separated, the ids of the processes that a request came through (S30).
-HOP_HEADER: Final = "x-span-processor-hop"
+from processor.signals import HOP_HEADER
 
 # Why a request was refused here. Of gRPC, what grpcio refuses before any handler runs (messages and metadata
 # that are too large, unknown methods) is not seen, hence not counted.

@@ -16,9 +16,9 @@ import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
 from processor.errors import ComeBackLater, SenderError
 from processor.receive import answers
-from processor.receive.admission import HOP_HEADER, Admission
+from processor.receive.admission import Admission
 from processor.receive.receive import Receiver, Request
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 from processor.units import split_endpoint
 
 TRANSPORT: Final = "grpc"

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
 from processor.receive import answers, replies
-from processor.receive.admission import HOP_HEADER, Admission, Hold
+from processor.receive.admission import Admission, Hold
 from processor.receive.receive import Answer, Receiver, Request
 from processor.receive.server import HttpServer
 from processor.receive.upload import Disconnected, Receive, Upload
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 from processor.wire import otlp_json
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -11,7 +11,8 @@ is worked off in bounded pieces. What is never decided is given up after MAX_WAI
 O(1) a span but for the keys that it lacks: a node is visited once when it is decided, and once for each key that comes
 from above before that.
 
-Rules: S10 to S18. No I/O; time is a parameter, in seconds of a monotonic clock. For the spans of a request: `open` their
+Rules: S10 to S18. No I/O; time is a parameter, in seconds of a monotonic clock. For the spans of a request: `open`
+their
 traces, `place` all, `settle` all, `work`, `close`; then `take` what leaves. And `advance` from time to time.
 """
 
@@ -23,7 +24,7 @@ from mypy_extensions import i32, i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
-from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, RECEIVED, Context, Group, Own, Span
+from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, Context, Group, Own, Span
 from processor.trace.chain import context_above, context_of_pending, stand_in
 from processor.trace.memory import Memory
 from processor.trace.releases import Released, Releases
@@ -41,7 +42,10 @@ from processor.trace.waits import Waits
 
 
 class Buffer:
-    """All traces. `labeller`: what new traces are labelled by, None for not at all. `held`: spans received and not emitted."""
+    """All traces.
+
+    `labeller`: what new traces are labelled by, None for not at all. `held`: spans received and not emitted.
+    """
 
     def __init__(self, settings: TreeSettings, contexts: Contexts) -> None:
         self.settings = settings
@@ -165,7 +169,9 @@ class Buffer:
         return len(self._below) > 0 or len(self._crowded) > 0 or len(self._pendings) > 0
 
     def advance(self, now_s: float, max_spans: i64) -> bool:
-        """Give up what has waited long enough, at most about `max_spans` spans; True if there is more to give up now."""
+        """Give up what has waited long enough, at most about `max_spans` spans; True if there is more to give up
+        now.
+        """
         self._set_now(now_s)
         if self.work(max_spans):
             return True
@@ -197,7 +203,10 @@ class Buffer:
         return True
 
     def make_room(self, wanted_cost: i64, may_release: bool) -> None:
-        """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and so on (S17)."""
+        """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and
+        so on
+        (S17).
+        """
         memory = self.memory
         memory.forget_for_room(wanted_cost)
         may_release = may_release and not self.has_work
@@ -214,7 +223,9 @@ class Buffer:
         return self.releases.take()
 
     def waiting(self, since_s: float, now_s: float, max_spans: i64) -> dict[Group, int]:
-        """Held spans that have waited at least `since_s`, by resource and scope; looks at about `max_spans` at most (S15)."""
+        """Held spans that have waited at least `since_s`, by resource and scope; looks at about `max_spans` at most
+        (S15).
+        """
         latest: i64 = self.waits.tick(now_s + self.settings.max_wait_s - since_s)
         found: dict[Group, int] = {}
         for trace in self.waits.waiting():
@@ -373,7 +384,9 @@ class Buffer:
                 self._let_go(trace, span)
 
     def _last_context(self, trace: Trace, span: Span, above: dict[bytes, Context]) -> Context:
-        """What a span gets that is given up: its known chain, pending spans on it (S5), its resource, its trace (S12)."""
+        """What a span gets that is given up: its known chain, pending spans on it (S5), its resource, its trace
+        (S12).
+        """
         context = span.context
         if trace.pendings and not span.state & DECIDED:
             context = self.contexts.overlay(context_above(self.contexts, trace, span.parent_id, above), context)

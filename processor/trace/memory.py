@@ -1,6 +1,7 @@
 """Which traces are known, what they cost, and when they are forgotten (S16, S17).
 
-A trace whose spans have all left rests: first with its span ids, at least MAX_WAIT; then bare, with what its spans agreed on;
+A trace whose spans have all left rests: first with its span ids, at least MAX_WAIT; then bare, with what its spans
+agreed on;
 then it is forgotten, by age or when there are too many. Nothing here ever drops a span.
 """
 
@@ -42,7 +43,7 @@ class Memory:
 
     def hold(self, trace: Trace, span: Span) -> None:
         """A span has come."""
-        self._charge(trace, len(span.raw) + SPAN_COST)
+        self._charge(trace, len(span.raw) + span.group.share + SPAN_COST)
 
     def expect(self, trace: Trace, span_id: bytes, empty: Context) -> Span:
         """A node for a span that was named as a parent and has not come."""
@@ -63,7 +64,7 @@ class Memory:
 
     def let_go(self, trace: Trace, span: Span) -> None:
         """A span has left; its node stays."""
-        self._charge(trace, NODE_COST - SPAN_COST - len(span.raw))
+        self._charge(trace, NODE_COST - SPAN_COST - len(span.raw) - span.group.share)
 
     def thaw(self, trace: Trace) -> None:
         """Open a trace again for a late span."""
@@ -71,7 +72,10 @@ class Memory:
         self._charge(trace, count * (NODE_COST - ID_COST))
 
     def rest(self, trace: Trace, now_s: float) -> None:
-        """Nothing of the trace is held: it may be forgotten from now on. Frozen at once unless it was opened again before."""
+        """Nothing of the trace is held: it may be forgotten from now on.
+
+        Frozen at once unless it was opened again before.
+        """
         trace.rested_s = now_s
         if trace.undecided == 0 and trace.pendings == 0 and trace.is_open and not trace.is_thawed:
             count = trace.freeze()

@@ -1,6 +1,7 @@
 """Which traces are to be looked at when: ticks, not timers.
 
-Time is cut into ticks; a tick has a set of traces, a trace is in at most one. Adding and removing are O(1), and nothing ever looks at a
+Time is cut into ticks; a tick has a set of traces, a trace is in at most one. Adding and removing are O(1), and
+nothing ever looks at a
 trace before its tick. A deadline is rounded down to its tick, so a span waits at most as long as it may, and at
 most one tick less.
 """
@@ -15,7 +16,10 @@ from processor.trace.trace import Trace
 
 
 class Waits:
-    """Traces by tick. `tick_s` is the length of a tick in seconds; ticks are counted from `start_s`, set by the first look."""
+    """Traces by tick.
+
+    `tick_s` is the length of a tick in seconds; ticks are counted from `start_s`, set by the first look.
+    """
 
     __slots__ = ("by_tick", "start_s", "tick_s")
 

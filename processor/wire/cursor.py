@@ -1,6 +1,7 @@
 """Reading protobuf's wire format, bounded: varints, skipping, and the check that nested messages are whole.
 
-Every length is checked against the message around it, never against the buffer. Groups, field 0 and wrong wire types of known fields
+Every length is checked against the message around it, never against the buffer. Groups, field 0 and wrong wire types
+of known fields
 are refused. Raises `Malformed`, never anything else, whatever the bytes.
 """
 
@@ -11,7 +12,16 @@ from typing import Final
 from mypy_extensions import i64
 
 from processor.wire.schema import (
-    BAD, I32, I64, LEN, LENGTH_8, LENGTH_16, MAX_DEPTH, PLAIN, VARINT, tables,
+    BAD,
+    I32,
+    I64,
+    LEN,
+    LENGTH_8,
+    LENGTH_16,
+    MAX_DEPTH,
+    PLAIN,
+    VARINT,
+    tables,
 )  # fmt: skip
 
 TABLES: Final[list[bytes]] = tables()

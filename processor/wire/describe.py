@@ -1,4 +1,7 @@
-"""What people call a group of spans: the service of its resource and the name of its scope. For reports, never on the hot path."""
+"""What people call a group of spans: the service of its resource and the name of its scope.
+
+For reports, never on the hot path.
+"""
 
 from __future__ import annotations
 

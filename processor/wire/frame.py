@@ -37,29 +37,33 @@ class _Section:
 class Framer:
     """Collects spans and frames them into chunks of at most `max_spans` spans and about `max_bytes` bytes.
 
-    A single span over `max_bytes` makes a chunk of its own.
+    A single span over `max_bytes` makes a chunk of its own. Where what is around the spans takes more than half of a
+    chunk,
+    the chunk grows rather than that it is written again for each span.
     """
 
-    __slots__ = ("chunks", "count", "max_bytes", "max_spans", "sections", "size")
+    __slots__ = ("around", "chunks", "count", "extras", "max_bytes", "max_spans", "sections", "size")
 
     def __init__(self, max_spans: int, max_bytes: int) -> None:
         self.max_spans: i64 = max_spans
         self.max_bytes: i64 = max_bytes
         self.sections: dict[Group, _Section] = {}
-        self.size: i64 = 0
+        self.extras: dict[bytes, None] = {}
+        self.around: i64 = 0  # bytes of resources, scopes and so on in this chunk
+        self.size: i64 = 0  # bytes of spans
         self.count: i64 = 0
         self.chunks: list[tuple[bytes, int]] = []
 
     def add(self, group: Group, raw: bytes, suffix: bytes) -> None:
         """One more span."""
         length: i64 = len(raw) + len(suffix)
-        if self.count >= self.max_spans or (self.count and self.size + length > self.max_bytes):
+        if self.count >= self.max_spans or (self.count and self.size + length > self._room()):
             self._flush()
         section = self.sections.get(group)
         if section is None:
             section = _Section()
             self.sections[group] = section
-            self.size += len(group.extra) + len(group.resource) + len(group.scope) + 24
+            self._surround(group)
         pieces = section.pieces
         head = _HEADS[length] if length < 8192 else _head(length)
         pieces.append(head)
@@ -79,24 +83,46 @@ class Framer:
         self.chunks = []
         return chunks
 
+    def _room(self) -> i64:
+        """How many bytes of spans this chunk may have."""
+        rest: i64 = self.max_bytes - self.around
+        return rest if rest > self.around else self.around
+
+    def _surround(self, group: Group) -> None:
+        """Count what a further group brings along."""
+        self.around += len(group.resource) + len(group.scope) + 24
+        if group.extra and group.extra not in self.extras:
+            self.extras[group.extra] = None
+            self.around += len(group.extra)
+
     def _flush(self) -> None:
         if not self.count:
             return
-        parts: list[bytes] = []
-        extras: set[bytes] = set()
-        for group, section in self.sections.items():
-            if group.extra and group.extra not in extras:
-                extras.add(group.extra)
-                parts.append(group.extra)
-            scope_size = len(group.scope) + section.size
-            scope_head = b"\x12" + encode_varint(scope_size)
-            resource_size = len(group.resource) + len(scope_head) + scope_size
-            parts.append(b"\x0a" + encode_varint(resource_size))
-            parts.append(group.resource)
-            parts.append(scope_head)
-            parts.append(group.scope)
-            parts += section.pieces
+        by_resource: dict[bytes, list[Group]] = {}
+        for group in self.sections:
+            by_resource.setdefault(group.resource, []).append(group)
+        parts: list[bytes] = list(self.extras)
+        for resource, groups in by_resource.items():
+            self._frame_resource(parts, resource, groups)
         self.chunks.append((b"".join(parts), self.count))
         self.sections = {}
+        self.extras = {}
+        self.around = 0
         self.size = 0
         self.count = 0
+
+    def _frame_resource(self, parts: list[bytes], resource: bytes, groups: list[Group]) -> None:
+        """One ResourceSpans, however many scopes it has: a resource is written once a chunk."""
+        heads: list[bytes] = []
+        size: i64 = len(resource)
+        for group in groups:
+            length: i64 = len(group.scope) + self.sections[group].size
+            head = b"\x12" + encode_varint(length)
+            heads.append(head)
+            size += len(head) + length
+        parts.append(b"\x0a" + encode_varint(size))
+        parts.append(resource)
+        for group, head in zip(groups, heads, strict=True):
+            parts.append(head)
+            parts.append(group.scope)
+            parts += self.sections[group].pieces

@@ -1,6 +1,7 @@
 """Which attribute keys matter, decided in a few instructions a key.
 
-A span has ten or more attributes, hardly ever one of ours. A table over (length, last byte) of the key says no to nearly all of
+A span has ten or more attributes, hardly ever one of ours. A table over (length, last byte) of the key says no to
+nearly all of
 them without building a key object; the dictionary decides the rest. No policy: a slot is a number to us.
 """
 
@@ -15,7 +16,9 @@ _LONGEST: Final = 127  # one length byte; longer keys go to the dictionary at on
 
 
 class Interest:
-    """The keys to look for: `exact` maps a key to its slot, `prefixes` a beginning (`langfuse.trace.metadata.`) to its slot."""
+    """The keys to look for: `exact` maps a key to its slot, `prefixes` a beginning (`langfuse.trace.metadata.`) to
+    its slot.
+    """
 
     __slots__ = ("exact", "maybe", "prefixes")
 

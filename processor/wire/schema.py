@@ -1,7 +1,8 @@
 """The messages of OTLP traces as tables: for each tag byte, what may follow.
 
 A table has 128 entries, one a single-byte tag (field number * 8 + wire type); all other tags are unknown fields.
-An entry is BAD (wrong wire type of a known field, a group, field 0), PLAIN (skip by wire type), a fixed length that the field must have
+An entry is BAD (wrong wire type of a known field, a group, field 0), PLAIN (skip by wire type), a fixed length that
+the field must have
 where it is not empty, or the kind of message inside. Source: opentelemetry-proto 1.11.0.
 """
 
@@ -46,7 +47,8 @@ _FIELDS: dict[int, dict[int, tuple[int, int]]] = {
     KEY_VALUE_LIST: {1: (LEN, KEY_VALUE)},
     EVENT: {1: (I64, PLAIN), 2: (LEN, PLAIN), 3: (LEN, KEY_VALUE), 4: (VARINT, PLAIN)},
     LINK: {
-        1: (LEN, LENGTH_16), 2: (LEN, LENGTH_8), 3: (LEN, PLAIN), 4: (LEN, KEY_VALUE), 5: (VARINT, PLAIN), 6: (I32, PLAIN),
+        1: (LEN, LENGTH_16), 2: (LEN, LENGTH_8), 3: (LEN, PLAIN),
+        4: (LEN, KEY_VALUE), 5: (VARINT, PLAIN), 6: (I32, PLAIN),
     },
     STATUS: {2: (LEN, PLAIN), 3: (VARINT, PLAIN)},
     RESOURCE: {1: (LEN, KEY_VALUE), 2: (VARINT, PLAIN), 3: (LEN, ENTITY)},
@@ -54,7 +56,8 @@ _FIELDS: dict[int, dict[int, tuple[int, int]]] = {
     ENTITY: {1: (LEN, PLAIN), 2: (LEN, PLAIN), 3: (LEN, PLAIN), 4: (LEN, PLAIN)},
     SPAN: {
         1: (LEN, PLAIN), 2: (LEN, PLAIN), 3: (LEN, PLAIN), 4: (LEN, PLAIN), 5: (LEN, PLAIN), 6: (VARINT, PLAIN),
-        7: (I64, PLAIN), 8: (I64, PLAIN), 9: (LEN, KEY_VALUE), 10: (VARINT, PLAIN), 11: (LEN, EVENT), 12: (VARINT, PLAIN),
+        7: (I64, PLAIN), 8: (I64, PLAIN), 9: (LEN, KEY_VALUE), 10: (VARINT, PLAIN),
+        11: (LEN, EVENT), 12: (VARINT, PLAIN),
         13: (LEN, LINK), 14: (VARINT, PLAIN), 15: (LEN, STATUS),
     },
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from processor.wire.cursor import Cursor, Malformed
+from processor.wire.cursor import Cursor
 
 # What a value may be. A tuple is an array; a bytes value a bytes value; None a value that is not set.
 AnyValue = str | bool | int | float | bytes | tuple[object, ...] | None
@@ -31,7 +31,8 @@ class Opaque:
 
 
 def read_value(encoded: bytes) -> object:
-    """An encoded AnyValue as `AnyValue`; key-value lists and broken text as `Opaque`. Of several members the last counts.
+    """An encoded AnyValue as `AnyValue`; key-value lists and broken text as `Opaque`. Of several members the last
+    counts.
 
     An array's items are read one level deep: arrays in arrays are `Opaque`.
     """
@@ -42,7 +43,7 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
     cursor = Cursor(encoded)
     end: i64 = len(encoded)
     value: object = None
-    items: tuple[object, ...] = ()
+    items: list[object] = []
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == _STRING:
@@ -56,9 +57,12 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
             cursor.skip(tag, end)
             value = struct.unpack("<d", encoded[start : cursor.pos])[0]
         elif tag == _ARRAY:
-            items += _items(_take(cursor, end))
-            value = items if with_arrays else Opaque("array")
-            continue
+            if with_arrays:
+                items += _items(_take(cursor, end))
+                value = items
+                continue
+            cursor.skip(tag, end)
+            value = Opaque("array")
         elif tag == _BYTES:
             value = _take(cursor, end)
         elif tag == _KV_LIST:
@@ -67,8 +71,8 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
         else:
             cursor.skip(tag, end)
             continue
-        items = ()  # arrays are merged only where nothing else stands between them
-    return value
+        items = []  # arrays are merged only where nothing else stands between them
+    return tuple(items) if value is items else value
 
 
 def _take(cursor: Cursor, end: i64) -> bytes:
@@ -96,7 +100,7 @@ def _varint_64(cursor: Cursor, end: i64) -> int:
     return result - (1 << 64) if result >> 63 else result
 
 
-def _items(encoded: bytes) -> tuple[object, ...]:
+def _items(encoded: bytes) -> list[object]:
     cursor = Cursor(encoded)
     end: i64 = len(encoded)
     items: list[object] = []
@@ -106,7 +110,7 @@ def _items(encoded: bytes) -> tuple[object, ...]:
             items.append(_read(_take(cursor, end), False))
         else:
             cursor.skip(tag, end)
-    return tuple(items)
+    return items
 
 
 def encode_varint(number: int) -> bytes:
@@ -137,8 +141,3 @@ def encode_texts(texts: list[str]) -> bytes:
 def encode_attribute(key: bytes, value: bytes) -> bytes:
     """A whole `attributes` field of a Span: appended to a span's bytes it is one more attribute."""
     return encode_len(0x4A, encode_len(0x0A, key) + encode_len(0x12, value))
-
-
-__all__ = [
-    "Malformed", "Opaque", "encode_attribute", "encode_len", "encode_text", "encode_texts", "encode_varint", "read_value",
-]  # fmt: skip

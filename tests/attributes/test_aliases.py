@@ -12,7 +12,14 @@ USER_ID_KEYS = (
     "langfuse.user.id", "user.id", "langfuse_user_id", "enduser.id", "traceloop.association.properties.user_id", "ai.telemetry.metadata.userId",
     "lmnr.association.properties.user_id", "langsmith.metadata.user_id", "usr.id",
 )  # fmt: skip
-USER_ID_FALLBACK_KEYS = ("gen_ai.user.id", "gen_ai.user", "gen_ai.request.user", "llm.user", "enduser.pseudo.id", "posthog.distinct_id")
+USER_ID_FALLBACK_KEYS = (
+    "gen_ai.user.id",
+    "gen_ai.user",
+    "gen_ai.request.user",
+    "llm.user",
+    "enduser.pseudo.id",
+    "posthog.distinct_id",
+)
 KINDS = {"user": "user.id", "session": "session.id"}
 
 
@@ -40,7 +47,9 @@ def test_each_key_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_pair_of_keys(kind: str) -> None:
-    """S1: of any two keys on a span the one that is earlier in the lists counts, strong before fallback, wherever it stands on the span."""
+    """S1: of any two keys on a span the one that is earlier in the lists counts, strong before fallback, wherever it
+    stands on the span.
+    """
     canonical = KINDS[kind]
     ordered = default(f"{kind}_id_keys") + default(f"{kind}_id_fallback_keys")
     for first, second in itertools.combinations(ordered, 2):
@@ -60,7 +69,18 @@ def test_both_kinds_are_independent() -> None:
     assert {"user.id": "u", "session.id": "s"} == inherited({"enduser.id": "u", "gen_ai.conversation.id": "s"})
 
 
-@pytest.mark.parametrize("key", ["User.Id", "user.id ", "user", "user.id.x", "langfuse.user.ids", "gen_ai.user.idx", "ai.telemetry.metadata.userid"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "User.Id",
+        "user.id ",
+        "user",
+        "user.id.x",
+        "langfuse.user.ids",
+        "gen_ai.user.idx",
+        "ai.telemetry.metadata.userid",
+    ],
+)
 def test_keys_that_are_not_listed(key: str) -> None:
     """S1: keys are compared as they are."""
     assert {} == inherited({key: "u"})
@@ -99,4 +119,6 @@ def test_one_key_for_two_things() -> None:
 def test_canonical_keys_on_the_allow_list() -> None:
     """Listing a canonical key changes nothing for spans: it is carried as the user id, by its own rules."""
     setup = Setup(baggage=("user.id", "session.id"))
-    assert {"user.id": "u", "session.id": "s"} == inherited({"langfuse.user.id": "u", "user.id": "v", "session.id": "s"}, setup)
+    assert {"user.id": "u", "session.id": "s"} == inherited(
+        {"langfuse.user.id": "u", "user.id": "v", "session.id": "s"}, setup
+    )

@@ -43,7 +43,9 @@ CASES = [
 
 @pytest.mark.parametrize(("header", "expected"), CASES)
 def test_members(header: str, expected: dict[str, str]) -> None:
-    """S2: members split at commas, properties stripped, percent-decoded, the last duplicate counts; what is no member is passed over."""
+    """S2: members split at commas, properties stripped, percent-decoded, the last duplicate counts; what is no member
+    is passed over.
+    """
     assert expected == parse_baggage(header)
 
 
@@ -85,7 +87,9 @@ def test_any_text(header: str) -> None:
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1, max_size=8), st.text(max_size=20), max_size=8))
 def test_what_sdks_write_is_read(members: dict[str, str]) -> None:
-    """S2: what an SDK percent-encodes comes back; of Langfuse's members also what Python's SDK writes, with + for spaces."""
+    """S2: what an SDK percent-encodes comes back; of Langfuse's members also what Python's SDK writes, with + for
+    spaces.
+    """
     assert members == parse_baggage(",".join(f"{key}={quote(value, safe='')}" for key, value in members.items()))
     langfuse = {f"langfuse_{key}": value for key, value in members.items()}
     assert langfuse == parse_baggage(",".join(f"{key}={quote_plus(value)}" for key, value in langfuse.items()))
@@ -130,7 +134,9 @@ def test_tags(text: str, tags: list[str]) -> None:
     assert tags == split_tags(text)
 
 
-@pytest.mark.parametrize("value", ["tenant=a,langfuse_user_id=u", ["tenant=a", "langfuse_user_id=u"], ["tenant=a,langfuse_user_id=u", 5]])
+@pytest.mark.parametrize(
+    "value", ["tenant=a,langfuse_user_id=u", ["tenant=a", "langfuse_user_id=u"], ["tenant=a,langfuse_user_id=u", 5]]
+)
 def test_header_attribute(value: object) -> None:
     """S2: the captured header is a string or an array of strings, which are one list."""
     left = by_name(Engine(Setup(baggage=("tenant",))).deliver(request(span(1, 0, {HEADER: value}), span(2, 1))))
@@ -144,7 +150,16 @@ def test_header_of_another_type(value: object) -> None:
     assert {"span-1-1": {HEADER: value}, "span-1-2": {}} == left
 
 
-UNLISTED = ["tenant=a", "langfuse_version=1", "langfuse_tags=a", "langfuse_metadata_a=b", "user.id=u", "enduser.id=u", "langfuse_other=1", "user_id=u"]
+UNLISTED = [
+    "tenant=a",
+    "langfuse_version=1",
+    "langfuse_tags=a",
+    "langfuse_metadata_a=b",
+    "user.id=u",
+    "enduser.id=u",
+    "langfuse_other=1",
+    "user_id=u",
+]
 
 
 @pytest.mark.parametrize("header", UNLISTED)
@@ -155,7 +170,9 @@ def test_what_is_not_listed(header: str) -> None:
 
 
 def test_invalid_members_are_absent() -> None:
-    """S2, S4, S6: a member that is too long or empty gives way to the span's fallback value; the header stays as it is."""
+    """S2, S4, S6: a member that is too long or empty gives way to the span's fallback value; the header stays as it
+    is.
+    """
     for header in ("langfuse_user_id=" + "x" * 201, "langfuse_user_id="):
         attributes = {HEADER: header, "gen_ai.user.id": "w"}
         left = by_name(Engine().deliver(request(span(1, 0, attributes))))

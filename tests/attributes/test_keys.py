@@ -8,7 +8,13 @@ from engine import Engine, Setup, by_name
 
 from processor.attributes.keys import expand_baggage
 
-LANGFUSE = ("langfuse.trace.name", "langfuse.trace.tags", "langfuse.trace.metadata.*", "langfuse.version", "langfuse.environment")
+LANGFUSE = (
+    "langfuse.trace.name",
+    "langfuse.trace.tags",
+    "langfuse.trace.metadata.*",
+    "langfuse.version",
+    "langfuse.environment",
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +37,10 @@ def carried(baggage: tuple[str, ...], attributes: dict[str, object]) -> dict[str
     return by_name(Engine(Setup(baggage=baggage)).deliver(request(span(1, 0, attributes), span(2, 1))))["span-1-2"]
 
 
-@pytest.mark.parametrize("key", ["a", "app.tenant", "langfuse.version", "x" * 126, "x" * 127, "x" * 128, "x" * 129, "x" * 300, "ü", "a b", "*"])
+@pytest.mark.parametrize(
+    "key",
+    ["a", "app.tenant", "langfuse.version", "x" * 126, "x" * 127, "x" * 128, "x" * 129, "x" * 300, "ü", "a b", "*"],
+)
 def test_exact_keys(key: str) -> None:
     """A listed key is carried, and none that only looks like it."""
     if key != "*":

@@ -65,19 +65,38 @@ LISTED = Setup(baggage=("langfuse", "tenant"))
 def run(attributes: Any, setup: Setup = LISTED) -> tuple[dict[str, Any], int, dict[str, Any], list[Drop]]:
     """A root with these attributes: what it has then, its drop count, what its child has, what was reported."""
     engine = Engine(setup)
-    root, child = sorted(engine.deliver(request(span(1, 0, attributes), span(2, 1))), key=lambda each: each.span.span_id)
+    root, child = sorted(
+        engine.deliver(request(span(1, 0, attributes), span(2, 1))), key=lambda each: each.span.span_id
+    )
     return root.attributes, root.span.dropped_attributes_count, child.attributes, engine.pipeline.take_drops()
 
 
-CUT = ["user.id", "session.id", "langfuse.user.id", "langfuse.session.id", "tenant", "langfuse.version", "langfuse.trace.metadata.x", "langfuse.trace.tags"]
+CUT = [
+    "user.id",
+    "session.id",
+    "langfuse.user.id",
+    "langfuse.session.id",
+    "tenant",
+    "langfuse.version",
+    "langfuse.trace.metadata.x",
+    "langfuse.trace.tags",
+]
 STAYS = ["langfuse_user_id", "enduser.id", "gen_ai.user.id", "llm.user", "gen_ai.conversation.id", "usr.session_id"]
-INVALID = [(5, "not_a_string"), (True, "not_a_string"), (b"b", "not_a_string"), ({"a": 1}, "not_a_string"), ("x" * 201, "too_long")]
+INVALID = [
+    (5, "not_a_string"),
+    (True, "not_a_string"),
+    (b"b", "not_a_string"),
+    ({"a": 1}, "not_a_string"),
+    ("x" * 201, "too_long"),
+]
 
 
 @pytest.mark.parametrize("key", CUT)
 @pytest.mark.parametrize(("value", "reason"), INVALID, ids=lambda each: str(each)[:12])
 def test_invalid_values_are_cut(key: str, value: object, reason: str) -> None:
-    """S7: under a canonical, a Langfuse or a listed key an invalid value is cut, counted on the span and reported; the rest of the span stays."""
+    """S7: under a canonical, a Langfuse or a listed key an invalid value is cut, counted on the span and reported;
+    the rest of the span stays.
+    """
     attributes, dropped, below, drops = run({"a": "1", key: value, "b": "2"})
     assert ({"a": "1", "b": "2"}, 1, {}) == (attributes, dropped, below)
     assert [(key.encode(), reason)] == [(each.key, each.reason) for each in drops]
@@ -109,7 +128,9 @@ def test_empty_values_give_way() -> None:
 
 
 def test_all_duplicates_of_a_cut_key_go() -> None:
-    """S4, S7: of duplicate keys the last counts; where it is invalid all attributes of the key are cut, and each is counted."""
+    """S4, S7: of duplicate keys the last counts; where it is invalid all attributes of the key are cut, and each is
+    counted.
+    """
     assert ({"a": 1}, 3, {}) == run([("user.id", "u"), ("a", 1), ("user.id", 5), ("user.id", 6)])[:3]
     assert ({"user.id": "u"}, 0, {"user.id": "u"}) == run([("user.id", 5), ("user.id", "u")])[:3]
 
@@ -127,7 +148,9 @@ ITEMS = [
 @pytest.mark.parametrize("key", ["langfuse.trace.tags", "tenant", "langfuse.trace.metadata.x"])
 @pytest.mark.parametrize(("items", "good", "dropped", "reasons"), ITEMS, ids=lambda each: str(each)[:12])
 def test_arrays(key: str, items: list[object], good: list[str] | None, dropped: int, reasons: list[str]) -> None:
-    """S6: an array is judged item by item: bad items go, each reported, the rest stay; without a good one the attribute is cut and counted."""
+    """S6: an array is judged item by item: bad items go, each reported, the rest stay; without a good one the
+    attribute is cut and counted.
+    """
     attributes, count, below, drops = run({key: items})
     expected = {} if good is None else {key: good}
     assert (expected, dropped, expected) == (attributes, count, below)
@@ -152,7 +175,14 @@ def test_key_groups() -> None:
 
 @pytest.mark.parametrize(
     ("value", "described"),
-    [("secret", ("string", 6)), (12345, ("int", 0)), (b"secret", ("bytes", 6)), (("a", "b"), ("array", 2)), (True, ("bool", 0)), (2.5, ("double", 0))],
+    [
+        ("secret", ("string", 6)),
+        (12345, ("int", 0)),
+        (b"secret", ("bytes", 6)),
+        (("a", "b"), ("array", 2)),
+        (True, ("bool", 0)),
+        (2.5, ("double", 0)),
+    ],
 )
 def test_values_are_never_shown(value: object, described: tuple[str, int]) -> None:
     """S8: a warning has the value's type and length, never the value."""
@@ -173,7 +203,9 @@ def test_reports_are_handed_over_once() -> None:
 
 
 def test_resources_are_reported_and_never_altered() -> None:
-    """S3, S8: an invalid value of a resource is reported under its group, once for the resource as it is read, and the resource stays."""
+    """S3, S8: an invalid value of a resource is reported under its group, once for the resource as it is read, and
+    the resource stays.
+    """
     engine = Engine()
     left = engine.deliver(request(span(1), span(2, 1), resource={"user.id": 5}))
     assert [{}, {}] == [each.attributes for each in left]

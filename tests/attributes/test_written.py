@@ -39,7 +39,10 @@ def test_one_value() -> None:
 def test_only_what_is_missing() -> None:
     """S11: keys that the span has are not written again."""
     child = span(2, 1, S)
-    assert child.SerializeToString() + encoded("user.id", "u") == written(span(1, 0, U | {"session.id": "other"}), child)[1]
+    assert (
+        child.SerializeToString() + encoded("user.id", "u")
+        == written(span(1, 0, U | {"session.id": "other"}), child)[1]
+    )
 
 
 def test_types_stay() -> None:
@@ -50,7 +53,9 @@ def test_types_stay() -> None:
 
 
 def test_cut_and_written() -> None:
-    """S7, S11: a cut value leaves everything else where it was; the drop count is replaced, the inherited value appended."""
+    """S7, S11: a cut value leaves everything else where it was; the drop count is replaced, the inherited value
+    appended.
+    """
     bad = encoded("user.id", 5)
     before, after = span(2, 1, {"a": 1}).SerializeToString(), encoded("b", 2)
     left = Engine().deliver(request(span(1, 0, U), before + bad + after))
@@ -74,12 +79,23 @@ def test_values_of_any_length(value: str) -> None:
 def test_filled_keys_are_named() -> None:
     """S22: keys that the trace filled in are named in one array; inherited ones are not."""
     spans = [span(1, 0, U | S), span(2, 9), span(3, 9, U)]
-    assert spans[1].SerializeToString() + encoded("user.id", "u") + encoded("session.id", "s") + encoded(DERIVED, ["session.id", "user.id"]) == written(*spans)[1]
-    assert spans[2].SerializeToString() + encoded("session.id", "s") + encoded(DERIVED, ["session.id"]) == written(*spans)[2]
+    assert (
+        spans[1].SerializeToString()
+        + encoded("user.id", "u")
+        + encoded("session.id", "s")
+        + encoded(DERIVED, ["session.id", "user.id"])
+        == written(*spans)[1]
+    )
+    assert (
+        spans[2].SerializeToString() + encoded("session.id", "s") + encoded(DERIVED, ["session.id"])
+        == written(*spans)[2]
+    )
 
 
 def test_computed_values_are_replaced() -> None:
-    """S22: what an earlier processor computed is no own value: it gives way to an inherited one, uncounted, and is no longer named."""
+    """S22: what an earlier processor computed is no own value: it gives way to an inherited one, uncounted, and is no
+    longer named.
+    """
     child = span(2, 1, {"user.id": "old", "a": 1, DERIVED: ["user.id"]})
     assert span(2, 1, {"a": 1}).SerializeToString() + encoded("user.id", "u") == written(span(1, 0, U), child)[1]
 
@@ -87,15 +103,24 @@ def test_computed_values_are_replaced() -> None:
 def test_computed_values_that_stay() -> None:
     """S22: computed values that nothing replaces stay named."""
     child = span(2, 1, {"user.id": "old", "session.id": "old", DERIVED: ["session.id", "user.id"]})
-    expected = span(2, 1, {"session.id": "old"}).SerializeToString() + encoded("user.id", "u") + encoded(DERIVED, ["session.id"])
+    expected = (
+        span(2, 1, {"session.id": "old"}).SerializeToString()
+        + encoded("user.id", "u")
+        + encoded(DERIVED, ["session.id"])
+    )
     assert expected == written(span(1, 0, U), child)[1]
     assert [child.SerializeToString()] == written(child)
 
 
 def test_computed_values_are_replaced_by_computed_ones() -> None:
-    """S12, S22: an orphan whose value an earlier processor computed takes what its trace agrees on, and it is named again."""
+    """S12, S22: an orphan whose value an earlier processor computed takes what its trace agrees on, and it is named
+    again.
+    """
     child = span(2, 9, {"user.id": "old", DERIVED: ["user.id"]})
-    assert span(2, 9).SerializeToString() + encoded("user.id", "u") + encoded(DERIVED, ["user.id"]) == written(span(1, 0, U), child)[1]
+    assert (
+        span(2, 9).SerializeToString() + encoded("user.id", "u") + encoded(DERIVED, ["user.id"])
+        == written(span(1, 0, U), child)[1]
+    )
 
 
 def test_computed_values_are_not_carried() -> None:

@@ -38,7 +38,7 @@ class Visitor:
 
 
 PLANS = ("free", "team", "enterprise", None)
-ORGS = ("acme", "umbrella", "initech", None)
+ORGS = ("acme", "hooli", "initech", None)
 VISITORS = (
     *(Visitor(f"user{number}", ORGS[number // 4 % 4], PLANS[number % 4]) for number in range(16)),
     Visitor("o'brien", "acme", "free"),

@@ -1,4 +1,6 @@
-"""The engine against the oracle: the same spans at the same steps, with the same additions, and nothing else touched."""
+"""The engine against the oracle: the same spans at the same steps, with the same additions, and nothing else
+touched.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ UINT32 = (1 << 32) - 1
 
 
 def replay(setup: Setup, events: Sequence[Delivery | float], step: int = STEP) -> None:
-    """Deliveries and times, in order, through both; before each delivery both are told the time, after the last all is released.
+    """Deliveries and times, in order, through both; before each delivery both are told the time, after the last all
+    is released.
 
     Raises AssertionError at the first step that differs.
     """

@@ -1,4 +1,6 @@
-"""Makes this folder's modules (the oracle, the builders, the driver) importable, behind everything that is installed."""
+"""Makes this folder's modules (the oracle, the builders, the driver) importable, behind everything that is
+installed.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def any_value(value: Any) -> AnyValue:
 def key_value(key: str, value: Any) -> KeyValue:
     """One attribute."""
     if isinstance(value, Raw):
-        return KeyValue.FromString(value.key_value)
+        built: KeyValue = KeyValue.FromString(value.key_value)
+        return built
     return KeyValue(key=key, value=any_value(value))
 
 

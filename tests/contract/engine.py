@@ -71,7 +71,8 @@ class Left:
     @property
     def span(self) -> Span:
         """As upb reads it."""
-        return Span.FromString(self.raw)
+        span: Span = Span.FromString(self.raw)
+        return span
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -80,7 +81,10 @@ class Left:
 
 
 class Engine:
-    """One pipeline, driven `step` spans at a time. `rejected`: spans left out of the last request, by reason; `chunks`: the bytes of what left last, `reasons`: why."""
+    """One pipeline, driven `step` spans at a time.
+
+    `rejected`: spans left out of the last request, by reason; `chunks`: the bytes of what left last, `reasons`: why.
+    """
 
     def __init__(self, setup: Setup | None = None, step: int = STEP) -> None:
         self.pipeline = (setup or Setup()).pipeline()

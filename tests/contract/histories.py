@@ -1,6 +1,7 @@
 """Random histories for the properties: trees with every defect, values of every kind, any order, batching and encoding.
 
-Times lie on a grid on which no deadline falls near a step: deadlines are rounded down to a tick (S15), which is not what is tested here.
+Times lie on a grid on which no deadline falls near a step: deadlines are rounded down to a tick (S15), which is not
+what is tested here.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ def encodings(draw: st.DrawFn) -> wires.Shuffle:
 
 @st.composite
 def requests(draw: st.DrawFn, members: list[Span], world: World) -> bytes:
-    """Spans in one request of up to three resources and scopes, with unknown fields at every level, in some field order."""
+    """Spans in one request of up to three resources and scopes, with unknown fields at every level, in some field
+    order.
+    """
     built = ExportTraceServiceRequest()
     for index in range(draw(st.integers(1, 3))):
         resource_spans = built.resource_spans.add(schema_url=f"https://example.org/{index}")
@@ -190,5 +193,5 @@ def histories(draw: st.DrawFn, most: int = 8) -> History:
 
 
 def _with_unknown(member: Span) -> Span:
-    return Span.FromString(member.SerializeToString() + UNKNOWN)
-
+    extended: Span = Span.FromString(member.SerializeToString() + UNKNOWN)
+    return extended

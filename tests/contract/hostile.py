@@ -22,9 +22,11 @@ class Checker:
         self.lean = Lean()
 
     def check(self, body: bytes) -> str:
-        """`malformed`, `partial` or `whole`: what the request was taken for. Raises AssertionError for what must not be.
+        """`malformed`, `partial` or `whole`: what the request was taken for. Raises AssertionError for what must not
+        be.
 
-        Nothing but `MalformedRequest` is raised, and only for an envelope that upb or the contract refuses; each span is taken or left for its
+        Nothing but `MalformedRequest` is raised, and only for an envelope that upb or the contract refuses; each
+        span is taken or left for its
         own bytes alone; what leaves is what came with attributes behind it, and upb takes it.
         """
         engine = Engine(self.setup)

@@ -41,7 +41,9 @@ class Lean:
         return _parses(self.request, body)
 
     def takes_span(self, raw: bytes) -> bool:
-        """Whether a span is to be accepted: upb takes it, its known fields have their wire types, its ids are right (S9)."""
+        """Whether a span is to be accepted: upb takes it, its known fields have their wire types, its ids are right
+        (S9).
+        """
         if not _parses(self.span, raw) or not wires.is_strict(raw, self.span.DESCRIPTOR):
             return False
         span = self.span.FromString(raw)

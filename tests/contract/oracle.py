@@ -1,7 +1,9 @@
 """The oracle: a second, naive implementation of the contract, the whole history in memory, to compare the engine with.
 
-It replays deliveries step by step and says for every received span what must be added to it, what cut from it, at which step it leaves
-and why. No incremental state: each answer is computed anew from all spans received so far (S18). Not modelled: S10's cap, S17's limits.
+It replays deliveries step by step and says for every received span what must be added to it, what cut from it, at
+which step it leaves
+and why. No incremental state: each answer is computed anew from all spans received so far (S18). Not modelled: S10's
+cap, S17's limits.
 """
 
 from __future__ import annotations
@@ -120,7 +122,10 @@ class Oracle:
         trace.touched_s = max(trace.touched_s, now_s)
 
     def _leave(self, trace: Known, each: Received, reason: str, with_fill: bool) -> None:
-        """What a span gets: its chain's strong values, its resource's, its trace's, its chain's fallback values (S3, S10 to S12)."""
+        """What a span gets: its chain's strong values, its resource's, its trace's, its chain's fallback values (S3,
+        S10
+        to S12).
+        """
         chain, _ = self._chain(trace, each, with_pending=True)
         given: dict[str, Carried] = {}
         for key in {key for link in chain for key in link.values} | set(each.defaults.values) | set(trace.said):
@@ -161,7 +166,10 @@ class Oracle:
         return _lacks_id(chain, each)
 
     def _chain(self, trace: Known, start: Received, with_pending: bool) -> tuple[list[Reading], str]:
-        """What the span and its known ancestors say, nearest first, and how the chain ends. Of several spans with an id the first counts (S13)."""
+        """What the span and its known ancestors say, nearest first, and how the chain ends.
+
+        Of several spans with an id the first counts (S13).
+        """
         chain = [start.reading]
         seen: set[bytes] = set()
         parent, is_root = _parent(start), start.is_root

@@ -56,7 +56,7 @@ class Reading:
 
 def canonical(message: Message) -> bytes:
     """One form for equal messages, unknown fields included."""
-    return message.SerializeToString(deterministic=True)
+    return bytes(message.SerializeToString(deterministic=True))
 
 
 def allow_list(setup: Setup) -> list[str]:
@@ -185,7 +185,9 @@ def _captured(own: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _target(member: str) -> str:
-    """The span key of a member; none for a user or session id under its plain name, which is not listed in these tests."""
+    """The span key of a member; none for a user or session id under its plain name, which is not listed in these
+    tests.
+    """
     if member.startswith("langfuse_metadata_"):
         return "langfuse.trace.metadata." + member.removeprefix("langfuse_metadata_")
     return MEMBERS.get(member, "" if member in (USER, SESSION) else member)

@@ -1,4 +1,7 @@
-"""Valid messages in encodings that no usual writer produces: overlong varints, repeated fields, any order. upb says what they mean."""
+"""Valid messages in encodings that no usual writer produces: overlong varints, repeated fields, any order.
+
+upb says what they mean.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def pad(data: bytes, descriptor: Descriptor, tag_size: int, length_size: int, va
     return b"".join(padded)
 
 
-@pytest.mark.parametrize("sizes", [(2, 1, 1), (1, 2, 1), (1, 1, 2), (3, 3, 3), (5, 5, 10), (5, 1, 1), (1, 5, 1), (1, 1, 10)])
+@pytest.mark.parametrize(
+    "sizes", [(2, 1, 1), (1, 2, 1), (1, 1, 2), (3, 3, 3), (5, 5, 10), (5, 1, 1), (1, 5, 1), (1, 1, 10)]
+)
 def test_overlong_varints_are_understood(sizes: tuple[int, int, int]) -> None:
     """Tags and lengths of up to five bytes and varints of up to ten mean what they mean to upb, in every field."""
     body = pad(rich_request(), ExportTraceServiceRequest.DESCRIPTOR, *sizes)
@@ -54,7 +59,9 @@ def test_overlong_varints_are_understood(sizes: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("size", range(1, 13))
 @pytest.mark.parametrize("what", ["tag", "length", "varint", "inner tag", "inner length", "unknown tag"])
 def test_longer_varints(what: str, size: int) -> None:
-    """S9: of longer varints a span is taken exactly where upb takes it, and rejected alone where upb would refuse the whole request."""
+    """S9: of longer varints a span is taken exactly where upb takes it, and rejected alone where upb would refuse the
+    whole request.
+    """
     padded = {
         "tag": wires.tag(5, wires.LEN, size) + b"\x01n",
         "length": wires.tag(5, wires.LEN) + wires.varint(1, size) + b"n",
@@ -139,21 +146,32 @@ REPEATED = {
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_repeated_fields(name: str) -> None:
-    """S4, S11: of repeated scalars the last counts, repeated messages are merged, as upb reads them; and nothing but the rules changes the span."""
+    """S4, S11: of repeated scalars the last counts, repeated messages are merged, as upb reads them; and nothing but
+    the rules changes the span.
+    """
     assert_as_upb(enclose([GOOD + REPEATED[name], CHILD]))
     assert_as_upb(enclose([REPEATED[name] + GOOD, CHILD]))
 
 
 def test_repeated_resources_are_merged() -> None:
     """S3: of a resource that comes in pieces, with spans between them, all pieces count, and leave with the spans."""
-    pieces = [wires.field(1, wires.field(1, key_value(name, text).SerializeToString())) for name, text in (("user.id", "v"), ("user.id", "u"))]
-    scope = wires.field(2, wires.field(1, wires.field(1, b"n")) + wires.field(2, GOOD) + wires.field(1, wires.field(2, b"v")))
+    pieces = [
+        wires.field(1, wires.field(1, key_value(name, text).SerializeToString()))
+        for name, text in (("user.id", "v"), ("user.id", "u"))
+    ]
+    scope = wires.field(
+        2, wires.field(1, wires.field(1, b"n")) + wires.field(2, GOOD) + wires.field(1, wires.field(2, b"v"))
+    )
     body = wires.field(1, pieces[0] + scope + pieces[1])
     assert_as_upb(body)
     assert {"span-1-1": {"user.id": "u"}} == by_name(Engine(SETUP).deliver(body))
 
 
-ORDERS: dict[str, wires.Shuffle] = {"ascending": wires.ascending, "descending": wires.descending, **{f"shuffled {n}": wires.shuffled(n) for n in range(8)}}
+ORDERS: dict[str, wires.Shuffle] = {
+    "ascending": wires.ascending,
+    "descending": wires.descending,
+    **{f"shuffled {n}": wires.shuffled(n) for n in range(8)},
+}
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS.keys())
@@ -163,12 +181,42 @@ def test_field_orders(order: Callable[[list[wires.Field]], list[wires.Field]]) -
 
 
 # Keys and values around the lengths at which a length takes one more byte.
-SIZES = [1, 2, 3, 6, 7, 63, 64, 115, 116, 117, 118, 119, 120, 121, 122, 125, 126, 127, 128, 129, 130, 139, 140, 255, 256, 257, 300]
+SIZES = [
+    1,
+    2,
+    3,
+    6,
+    7,
+    63,
+    64,
+    115,
+    116,
+    117,
+    118,
+    119,
+    120,
+    121,
+    122,
+    125,
+    126,
+    127,
+    128,
+    129,
+    130,
+    139,
+    140,
+    255,
+    256,
+    257,
+    300,
+]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_key_and_value_sizes(size: int) -> None:
-    """Values of every size around one and two length bytes are read and left alone, under keys of interest and others."""
+    """Values of every size around one and two length bytes are read and left alone, under keys of interest and
+    others.
+    """
     setup = Setup(baggage=("t.*",), max_length=250)
     texts = ["\n" * size, "\x12" * size, "a" * size]
     for text in texts:
@@ -178,7 +226,9 @@ def test_key_and_value_sizes(size: int) -> None:
 
 
 def test_lengths_that_seem_short() -> None:
-    """S9: a first byte of a longer length is not taken for a length; keys and values of 128 bytes and more in hostile disguise reject the span alone."""
+    """S9: a first byte of a longer length is not taken for a length; keys and values of 128 bytes and more in hostile
+    disguise reject the span alone.
+    """
     disguised = [
         b"\x0a\x81\x01" + b"k" * 128 + b"\x12" + b"\x12\x0a\x12" + bytes(16),
         b"\x0a\x03abc\x12\x8a\x0a\x88" + b"x" * 136,

@@ -1,4 +1,7 @@
-"""Fields that are not what they should be: wire types, groups, field 0, lengths past their parent. Tables come from upb's descriptors."""
+"""Fields that are not what they should be: wire types, groups, field 0, lengths past their parent.
+
+Tables come from upb's descriptors.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from processor.errors import MalformedRequest
 
 BEFORE, AFTER = (span(7, 0, {"user.id": "u"}).SerializeToString(), span(8, 7).SerializeToString())
-GOOD = span(1).SerializeToString()
+GOOD: bytes = span(1).SerializeToString()
 # Where each kind of message stands in a span: the field numbers on the way down.
 PATHS = {
     "Span": (), "KeyValue": (9,), "AnyValue": (9, 2), "ArrayValue": (9, 2, 5), "KeyValueList": (9, 2, 6), "value in an array": (9, 2, 5, 1),
@@ -63,19 +66,34 @@ def no_fields() -> Iterator[tuple[str, bytes]]:
 
 
 def lengths_past_their_parent() -> Iterator[tuple[str, bytes]]:
-    """In every message of a span a field that says to be one byte longer than the message, which the next field would fill."""
+    """In every message of a span a field that says to be one byte longer than the message, which the next field would
+    fill.
+    """
     for place, path in PATHS.items():
         for payload in (b"\x01", b"\x05abcd", b"\x7f"):
-            yield f"{payload!r} in {place}", wrap(path, wires.tag(1000, wires.LEN) + payload) + wires.field(1000, b"after")
-        yield f"four of eight bytes in {place}", wrap(path, wires.tag(1000, wires.I64) + bytes(4)) + wires.field(1000, bytes(9))
-        yield f"two of four bytes in {place}", wrap(path, wires.tag(1000, wires.I32) + bytes(2)) + wires.field(1000, bytes(9))
+            yield (
+                f"{payload!r} in {place}",
+                wrap(path, wires.tag(1000, wires.LEN) + payload) + wires.field(1000, b"after"),
+            )
+        yield (
+            f"four of eight bytes in {place}",
+            wrap(path, wires.tag(1000, wires.I64) + bytes(4)) + wires.field(1000, bytes(9)),
+        )
+        yield (
+            f"two of four bytes in {place}",
+            wrap(path, wires.tag(1000, wires.I32) + bytes(2)) + wires.field(1000, bytes(9)),
+        )
         yield f"half a varint in {place}", wrap(path, wires.tag(1000, wires.VARINT) + b"\x80") + wires.field(1000, b"")
         yield f"half a tag in {place}", wrap(path, b"\xc0") + wires.field(1000, b"")
 
 
 # At the top of a span the field after it is a part of it, so what is "past" there is past the span.
 PAST = [(name, raw) for name, raw in lengths_past_their_parent() if not name.endswith(" in Span")]
-PAST += [("past the span", GOOD + b"\x4a\x7f"), ("half a fixed64", GOOD + b"\x39\x00"), ("half a fixed32", GOOD + b"\x85\x01\x00")]
+PAST += [
+    ("past the span", GOOD + b"\x4a\x7f"),
+    ("half a fixed64", GOOD + b"\x39\x00"),
+    ("half a fixed32", GOOD + b"\x85\x01\x00"),
+]
 PAST += [("a tag alone", GOOD + b"\x4a"), ("half a tag", GOOD + b"\x80"), ("half a varint", GOOD + b"\x30\x80")]
 
 
@@ -130,7 +148,9 @@ IDS = [
 
 @pytest.mark.parametrize(("name", "number", "value"), IDS)
 def test_wrong_ids(name: str, number: int, value: bytes) -> None:
-    """S9: a span whose trace or span id has a wrong length or is zero, or whose parent's id has a wrong length, is rejected alone."""
+    """S9: a span whose trace or span id has a wrong length or is zero, or whose parent's id has a wrong length, is
+    rejected alone.
+    """
     left, rejected = deliver(GOOD + wires.field(number, value))
     assert (2, 1) == (len(left), rejected)
 
@@ -143,7 +163,9 @@ def test_missing_ids(missing: int) -> None:
 
 
 def test_reasons_are_few() -> None:
-    """S9: whatever is wrong with the bytes, the reasons that are counted come from a short closed list without data in it."""
+    """S9: whatever is wrong with the bytes, the reasons that are counted come from a short closed list without data
+    in it.
+    """
     engine = Engine(Setup())
     reasons: set[str] = set()
     for _, raw in [*wrong_types(), *no_fields(), *PAST]:
@@ -171,7 +193,9 @@ ENVELOPES = {
 
 @pytest.mark.parametrize("name", ENVELOPES)
 def test_wrong_envelopes(name: str) -> None:
-    """S9: bytes that are no request at all are refused whole, before any span is taken, even where good ones come first."""
+    """S9: bytes that are no request at all are refused whole, before any span is taken, even where good ones come
+    first.
+    """
     good = enclose([GOOD])
     for body in (ENVELOPES[name], good + ENVELOPES[name], ENVELOPES[name] + good):
         engine = Engine()

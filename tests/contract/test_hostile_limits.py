@@ -1,4 +1,5 @@
-"""Too much of everything: attributes, depth, keys, spans, members. Bounded time, bounded contexts, neighbours unharmed (S9, S10, S13).
+"""Too much of everything: attributes, depth, keys, spans, members. Bounded time, bounded contexts, neighbours
+unharmed (S9, S10, S13).
 
 Processor time is measured, not wall time, and the bounds are ten times what an interpreted run takes.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -18,7 +19,8 @@ from lean import Lean
 
 from processor.errors import MalformedRequest
 
-GOOD, CHILD = span(1, 0, {"user.id": "u"}).SerializeToString(), span(2, 1).SerializeToString()
+GOOD: bytes = span(1, 0, {"user.id": "u"}).SerializeToString()
+CHILD: bytes = span(2, 1).SerializeToString()
 MAX_KEYS, MAX_BYTES = 64, 8192
 LISTED = Setup(baggage=("langfuse",))
 METADATA = "langfuse.trace.metadata."
@@ -34,22 +36,35 @@ def at_most(seconds: float) -> Iterator[None]:
 
 def nested(levels: int, kind: str) -> bytes:
     """An AnyValue so many arrays or key-value lists deep."""
-    inner = any_value("x").SerializeToString()
+    inner: bytes = any_value("x").SerializeToString()
     for _ in range(levels):
-        inner = wires.field(5, wires.field(1, inner)) if kind == "array" else wires.field(6, wires.field(1, wires.field(2, inner)))
+        inner = (
+            wires.field(5, wires.field(1, inner))
+            if kind == "array"
+            else wires.field(6, wires.field(1, wires.field(2, inner)))
+        )
     return inner
 
 
 def deep_span(levels: int, kind: str, where: str) -> bytes:
     """A span with a deep value in an attribute of its own, of an event or of a link."""
     attribute = wires.field(1, b"k") + wires.field(2, nested(levels, kind))
-    return GOOD + {"span": wires.field(9, attribute), "event": wires.field(11, wires.field(3, attribute)), "link": wires.field(13, wires.field(4, attribute))}[where]
+    return (
+        GOOD
+        + {
+            "span": wires.field(9, attribute),
+            "event": wires.field(11, wires.field(3, attribute)),
+            "link": wires.field(13, wires.field(4, attribute)),
+        }[where]
+    )
 
 
 @pytest.mark.parametrize("where", ["span", "event", "link"])
 @pytest.mark.parametrize("kind", ["array", "kvlist"])
 def test_depth(kind: str, where: str) -> None:
-    """S9: what nests deeper than any backend reads is rejected alone; what is taken, upb takes; 25 levels, more than anybody sends, are taken."""
+    """S9: what nests deeper than any backend reads is rejected alone; what is taken, upb takes; 25 levels, more than
+    anybody sends, are taken.
+    """
     lean = Lean()
     taken = []
     for levels in [*range(60), 100, 1000, 10_000]:
@@ -68,7 +83,9 @@ def test_depth(kind: str, where: str) -> None:
 def test_deep_user_id(kind: str) -> None:
     """S7: a deep value under a key that is read is no string: it is cut, whatever is in it."""
     engine = Engine()
-    left = engine.deliver(enclose([GOOD + wires.field(9, wires.field(1, b"user.id") + wires.field(2, nested(20, kind)))]))
+    left = engine.deliver(
+        enclose([GOOD + wires.field(9, wires.field(1, b"user.id") + wires.field(2, nested(20, kind)))])
+    )
     assert [{}] == [each.attributes for each in left]
     assert 2 == left[0].span.dropped_attributes_count
 
@@ -104,7 +121,9 @@ def test_many_invalid_attributes() -> None:
 
 
 def test_many_items() -> None:
-    """S6: an array of 100,000 items, every second one bad, is judged in linear time; more than 8 KiB of it are not handed down (S10)."""
+    """S6: an array of 100,000 items, every second one bad, is judged in linear time; more than 8 KiB of it are not
+    handed down (S10).
+    """
     items = [text for _ in range(50_000) for text in ("t", "")]
     with at_most(20.0):
         left = Engine(LISTED).deliver(request(span(1, 0, {"langfuse.trace.tags": items}), span(2, 1)))
@@ -113,7 +132,10 @@ def test_many_items() -> None:
 
 def fan_out(root: bytes, count: int) -> bytes:
     """A root, and so many children."""
-    children = [wires.field(1, trace_id(1)) + wires.field(2, span_id(10 + index)) + wires.field(4, span_id(1)) for index in range(count)]
+    children = [
+        wires.field(1, trace_id(1)) + wires.field(2, span_id(10 + index)) + wires.field(4, span_id(1))
+        for index in range(count)
+    ]
     return enclose([root, *children])
 
 
@@ -125,7 +147,9 @@ def inherited(left: list[Left]) -> dict[str, object]:
 
 
 def test_many_keys_on_a_root_with_many_children() -> None:
-    """S10: of 10,000 keys on a root each of 3,000 children gets at most 64 and 8 KiB, the user among them; the rest is counted."""
+    """S10: of 10,000 keys on a root each of 3,000 children gets at most 64 and 8 KiB, the user among them; the rest
+    is counted.
+    """
     pairs = [(f"{METADATA}{index}", "v" * 50) for index in range(10_000)] + [("user.id", "u"), ("session.id", "s")]
     engine = Engine(LISTED)
     with at_most(20.0):
@@ -146,7 +170,9 @@ def test_large_values() -> None:
 
 def test_nearest_keys_first() -> None:
     """S10: of keys on several ancestors the nearest ones are kept."""
-    spans = [span(number, number - 1, {f"{METADATA}{number}.{index}": "v" for index in range(40)}) for number in range(1, 5)]
+    spans = [
+        span(number, number - 1, {f"{METADATA}{number}.{index}": "v" for index in range(40)}) for number in range(1, 5)
+    ]
     left = Engine(LISTED).deliver(request(*spans, span(5, 4)))
     got = {key.removeprefix(METADATA).split(".")[0] for key in left[4].attributes}
     assert MAX_KEYS == len(left[4].attributes)
@@ -155,26 +181,39 @@ def test_nearest_keys_first() -> None:
 
 
 def test_a_span_over_the_limit_keeps_what_it_has() -> None:
-    """S10, S11: a span with more keys than a context carries loses none of them, and still gets its user id beside the alias."""
+    """S10, S11: a span with more keys than a context carries loses none of them, and still gets its user id beside
+    the alias.
+    """
     for count in range(60, 70):
-        pairs = {"langfuse_user_id": "u", "langfuse.trace.tags": ["ok", 5], **{f"{METADATA}{index}": "v" for index in range(count)}}
+        pairs = {
+            "langfuse_user_id": "u",
+            "langfuse.trace.tags": ["ok", 5],
+            **{f"{METADATA}{index}": "v" for index in range(count)},
+        }
         left = Engine(LISTED).deliver(request(span(1, 0, pairs)))
         assert {**pairs, "user.id": "u", "langfuse.trace.tags": ["ok"]} == left[0].attributes
 
 
 def test_deep_chain_of_keys() -> None:
     """S10: a chain of 1,000 spans, each with three more keys, stays bounded in time and size."""
-    spans = [span(number, number - 1, {f"{METADATA}{number}.{index}": "v" for index in range(3)}) for number in range(1, 1001)]
+    spans = [
+        span(number, number - 1, {f"{METADATA}{number}.{index}": "v" for index in range(3)})
+        for number in range(1, 1001)
+    ]
     engine = Engine(LISTED)
     with at_most(20.0):
         left = engine.deliver(request(*reversed(spans)))
     assert MAX_KEYS + 1 >= max(len(each.attributes) for each in left)
 
 
-REPEATED = {
+REPEATED: dict[str, Callable[[bytes], bytes]] = {
     "unknown fields of a request": lambda inner: enclose([GOOD, CHILD]) + inner,
-    "unknown fields of a resource": lambda inner: wires.field(1, wires.field(1, inner) + wires.field(2, wires.field(2, GOOD) + wires.field(2, CHILD))),
-    "unknown fields around a resource": lambda inner: wires.field(1, inner + wires.field(2, wires.field(2, GOOD) + wires.field(2, CHILD))),
+    "unknown fields of a resource": lambda inner: wires.field(
+        1, wires.field(1, inner) + wires.field(2, wires.field(2, GOOD) + wires.field(2, CHILD))
+    ),
+    "unknown fields around a resource": lambda inner: wires.field(
+        1, inner + wires.field(2, wires.field(2, GOOD) + wires.field(2, CHILD))
+    ),
     "unknown fields around a scope": lambda inner: enclose([GOOD, CHILD], scope=inner),
     "unknown fields of a span": lambda inner: enclose([GOOD + inner, CHILD]),
     "unknown fields of an attribute": lambda inner: enclose([GOOD + wires.field(9, inner), CHILD]),
@@ -189,7 +228,8 @@ def test_many_unknown_fields(name: str) -> None:
     with at_most(5.0):
         left = engine.deliver(body)
     assert 2 == len(left)
-    assert len(body) + 100 > sum(map(len, engine.chunks)) >= len(body)
+    size = sum(map(len, engine.chunks))
+    assert len(body) + 100 > size >= len(body)
 
 
 PIECES = {
@@ -213,7 +253,9 @@ def test_many_arrays_in_a_value() -> None:
     """S6, S9: so is a value that holds 100,000 arrays, which protobuf reads as one."""
     value = wires.field(5, wires.field(1, any_value("t").SerializeToString())) * 100_000
     with at_most(5.0):
-        left = Engine(LISTED).deliver(enclose([GOOD + wires.field(9, wires.field(1, b"langfuse.trace.tags") + wires.field(2, value)), CHILD]))
+        left = Engine(LISTED).deliver(
+            enclose([GOOD + wires.field(9, wires.field(1, b"langfuse.trace.tags") + wires.field(2, value)), CHILD])
+        )
     assert 2 == len(left)
 
 
@@ -222,7 +264,11 @@ def large_resource(scopes: int, spans: int) -> bytes:
     resource = wires.field(1, wires.field(1, key_value("k", "x" * 100_000).SerializeToString()))
     numbers = iter(range(1, scopes * spans + 1))
     sections = [
-        wires.field(2, wires.field(1, wires.field(1, b"scope-%d" % scope)) + wires.joined([span(next(numbers)).SerializeToString() for _ in range(spans)], 2))
+        wires.field(
+            2,
+            wires.field(1, wires.field(1, b"scope-%d" % scope))
+            + wires.joined([span(next(numbers)).SerializeToString() for _ in range(spans)], 2),
+        )
         for scope in range(scopes)
     ]
     return wires.field(1, resource + b"".join(sections))
@@ -241,11 +287,14 @@ AMPLIFIERS = {
 
 @pytest.mark.parametrize("name", AMPLIFIERS)
 def test_what_leaves_is_not_much_more_than_what_came(name: str) -> None:
-    """S17: however a request is built, what leaves of it is no multiple of what came: its resource is not repeated for each scope or span."""
+    """S17: however a request is built, what leaves of it is no multiple of what came: its resource is not repeated
+    for each scope or span.
+    """
     body, setup = AMPLIFIERS[name]
     engine = Engine(setup)
     engine.deliver(body)
-    assert 3 * len(body) > sum(map(len, engine.chunks)) >= len(body) * 0.9
+    size = sum(map(len, engine.chunks))
+    assert 3 * len(body) > size >= len(body) * 0.9
 
 
 def large_resources(parent: int) -> list[bytes]:
@@ -278,9 +327,20 @@ def test_resources_of_held_spans_cost() -> None:
 
 def test_hostile_baggage() -> None:
     """S2: a header of any size and shape is parsed in linear time, and bounded."""
-    headers = ["a=" + "b" * 8000, "," * 1_000_000, "=" * 1_000_000, "a=b;" * 250_000, "%" * 1_000_000, " " * 1_000_000, "langfuse_tags=[" + "'a'," * 2500, "langfuse_tags=" + "[" * 4000]
+    headers = [
+        "a=" + "b" * 8000,
+        "," * 1_000_000,
+        "=" * 1_000_000,
+        "a=b;" * 250_000,
+        "%" * 1_000_000,
+        " " * 1_000_000,
+        "langfuse_tags=[" + "'a'," * 2500,
+        "langfuse_tags=" + "[" * 4000,
+    ]
     for header in headers:
         with at_most(5.0):
-            left = Engine(LISTED).deliver(request(span(1, 0, {"http.request.header.baggage": header, "user.id": "u"}), span(2, 1)))
+            left = Engine(LISTED).deliver(
+                request(span(1, 0, {"http.request.header.baggage": header, "user.id": "u"}), span(2, 1))
+            )
         assert "u" == left[1].attributes["user.id"]
         assert MAX_BYTES > len(left[1].raw)

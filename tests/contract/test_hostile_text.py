@@ -53,7 +53,9 @@ def test_text_that_is_not_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("bad", BADS)
-@pytest.mark.parametrize("key", [b"user.id", b"langfuse.user.id", b"tenant", b"langfuse.trace.metadata.x", b"langfuse.environment"])
+@pytest.mark.parametrize(
+    "key", [b"user.id", b"langfuse.user.id", b"tenant", b"langfuse.trace.metadata.x", b"langfuse.environment"]
+)
 def test_values_that_are_read(key: bytes, bad: bytes) -> None:
     """S7: invalid UTF-8 under a canonical or listed key is an invalid value: cut, counted, and not carried."""
     left = deliver(ROOT + attribute(key, wires.field(1, bad)))
@@ -73,14 +75,18 @@ def test_items_that_are_read(bad: bytes) -> None:
 
 @pytest.mark.parametrize("bad", BADS)
 def test_keys_of_a_prefix(bad: bytes) -> None:
-    """S9: a key that a `*` of the allow-list would take, but that is not UTF-8, stays on its span and is not handed down."""
+    """S9: a key that a `*` of the allow-list would take, but that is not UTF-8, stays on its span and is not handed
+    down.
+    """
     left = deliver(ROOT + attribute(b"langfuse.trace.metadata." + bad, any_value("v").SerializeToString()))
     assert b"langfuse.trace.metadata." not in left[1]
 
 
 def test_baggage_that_decodes_to_no_text() -> None:
     """S2: a member whose percent-encoding is not UTF-8 is no member."""
-    header = attribute(b"http.request.header.baggage", any_value("langfuse_user_id=%ff%fe,tenant=a").SerializeToString())
+    header = attribute(
+        b"http.request.header.baggage", any_value("langfuse_user_id=%ff%fe,tenant=a").SerializeToString()
+    )
     left = deliver(ROOT + header)
     assert [False, True] == [b"user.id" in left[1], b"tenant" in left[1]]
 

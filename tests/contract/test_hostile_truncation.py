@@ -19,14 +19,16 @@ SETUP = Setup(baggage=("langfuse", "tenant"))
 BEFORE, AFTER = (span(7, 0, {"user.id": "u"}).SerializeToString(), span(8, 7).SerializeToString())
 
 
-@pytest.fixture(params=ORDERS.values(), ids=ORDERS.keys())
+@pytest.fixture(params=list(ORDERS.values()), ids=list(ORDERS))
 def body(request: pytest.FixtureRequest) -> bytes:
     """The rich request in one field order."""
     return wires.reorder(rich_request(), ExportTraceServiceRequest.DESCRIPTOR, request.param)
 
 
 def test_truncated_requests(body: bytes) -> None:
-    """S9: a request cut anywhere is refused whole, or, where upb still reads one, is the shorter request that upb reads."""
+    """S9: a request cut anywhere is refused whole, or, where upb still reads one, is the shorter request that upb
+    reads.
+    """
     lean = Lean()
     refused = 0
     for end in range(len(body)):
@@ -41,7 +43,9 @@ def test_truncated_requests(body: bytes) -> None:
 
 
 def test_truncated_spans(body: bytes) -> None:
-    """S9: a span cut anywhere is rejected alone, or, where upb still reads a span with ids, is taken as upb reads it."""
+    """S9: a span cut anywhere is rejected alone, or, where upb still reads a span with ids, is taken as upb reads
+    it.
+    """
     lean = Lean()
     for whole in spans_of(body):
         for end in range(len(whole.raw)):

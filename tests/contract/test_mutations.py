@@ -41,7 +41,8 @@ def mutate(rng: random.Random, body: bytes) -> bytes:
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS.keys())
 def test_mutated_requests(order: wires.Shuffle, setup: Setup) -> None:
-    """S9: whatever is changed in a request, each span is taken or rejected for its own bytes, as upb and the contract would, and what leaves
+    """S9: whatever is changed in a request, each span is taken or rejected for its own bytes, as upb and the
+    contract would, and what leaves
     is well-formed."""
     checker = Checker(setup)
     rng = random.Random(20)

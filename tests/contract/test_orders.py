@@ -10,7 +10,8 @@ from craft import pending, request, span
 from engine import Engine, Left, Setup
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-# A root with a user, its child with a session, a grandchild without, one with a user of its own, one with a fallback value only.
+# A root with a user, its child with a session, a grandchild without, one with a user of its own, one with a fallback
+# value only.
 DECIDED = [
     span(1, 0, {"user.id": "u", "a": 1}),
     span(2, 1, {"session.id": "s"}),
@@ -27,13 +28,36 @@ ORPHANS = [
     span(6, 0, {"enduser.id": "u"}),
 ]
 # Two users: nobody can tell whose the orphans are.
-CONFLICT = [span(2, 1), span(3, 2, {"user.id": "u"}), span(4, 9), span(5, 4, {"gen_ai.user.id": "w"}), span(6, 0, {"user.id": "v"})]
+CONFLICT = [
+    span(2, 1),
+    span(3, 2, {"user.id": "u"}),
+    span(4, 9),
+    span(5, 4, {"gen_ai.user.id": "w"}),
+    span(6, 0, {"user.id": "v"}),
+]
 # A circle of three, a span below it, a span that is its own parent.
-CIRCLE = [span(1, 3, {"user.id": "u"}), span(2, 1), span(3, 2, {"user.id": "v"}), span(4, 2, {"session.id": "s"}), span(5, 5)]
+CIRCLE = [
+    span(1, 3, {"user.id": "u"}),
+    span(2, 1),
+    span(3, 2, {"user.id": "v"}),
+    span(4, 2, {"session.id": "s"}),
+    span(5, 5),
+]
 # A pending span, which leaves before it can know, stands in for span 2, which never comes.
-WITH_PENDING = [span(1, 0, {"user.id": "u"}), pending(9, 2, 1, {"session.id": "s"}), span(3, 2), span(4, 3, {"user.id": "v"}), span(5, 3)]
+WITH_PENDING = [
+    span(1, 0, {"user.id": "u"}),
+    pending(9, 2, 1, {"session.id": "s"}),
+    span(3, 2),
+    span(4, 3, {"user.id": "v"}),
+    span(5, 3),
+]
 SETS = {"decided": DECIDED, "orphans": ORPHANS, "conflict": CONFLICT, "circle": CIRCLE, "pending": WITH_PENDING}
-SETUPS = {"orphans": Setup(), "none": Setup(fill="none"), "trace": Setup(fill="trace"), "early": Setup(baggage=("langfuse",))}
+SETUPS = {
+    "orphans": Setup(),
+    "none": Setup(fill="none"),
+    "trace": Setup(fill="trace"),
+    "early": Setup(baggage=("langfuse",)),
+}
 IN_ONE, IN_FIVE = "in one request", "in five"
 
 
@@ -53,7 +77,9 @@ def leave(setup: Setup, spans: Sequence[Span], batching: str) -> dict[str, Left]
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
 @pytest.mark.parametrize("spans", SETS.values(), ids=SETS.keys())
 def test_all_orders(spans: list[Span], setup: Setup) -> None:
-    """S18: all 120 orders, in one request and in five, give every span the same attributes, once, and leave its other bytes as they were."""
+    """S18: all 120 orders, in one request and in five, give every span the same attributes, once, and leave its other
+    bytes as they were.
+    """
     leave_at_once = {each.name for each in spans if "pending_span" in str(each)}
     expected = {name: sorted_attributes(each) for name, each in leave(setup, spans, IN_ONE).items()}
     for order in itertools.permutations(spans):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from compare import replay
-from hypothesis import HealthCheck, given, settings
 from histories import History, histories
+from hypothesis import HealthCheck, given, settings
 
 DETERMINISTIC = settings(
     max_examples=400, derandomize=True, deadline=None, database=None,

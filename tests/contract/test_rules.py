@@ -27,7 +27,10 @@ NO_FILL = Setup(fill="none")
 
 @dataclass(frozen=True)
 class Case:
-    """`requests` come a second apart, then MAX_WAIT passes. `expected`: all attributes of the spans named `span-1-<number>`."""
+    """`requests` come a second apart, then MAX_WAIT passes.
+
+    `expected`: all attributes of the spans named `span-1-<number>`.
+    """
 
     rule: str
     requests: list[list[Span]]

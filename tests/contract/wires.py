@@ -140,7 +140,9 @@ def shuffled(seed: int) -> Shuffle:
 
 
 def is_strict(data: bytes, descriptor: Descriptor, depth: int = 1) -> bool:
-    """Whether every known field has its wire type, at all levels, with no group, no field 0, and link ids of 8 and 16 bytes or none."""
+    """Whether every known field has its wire type, at all levels, with no group, no field 0, and link ids of 8 and 16
+    bytes or none.
+    """
     try:
         found = fields(data)
     except Broken:

@@ -20,8 +20,9 @@ def test_the_demo_prints_trees(run: Callable[..., Any]) -> None:
     assert 4 == len(set(HEADING.findall(processor.out)))
     assert "\x1b" not in processor.out
     assert 80 >= max(len(line) for line in processor.out.splitlines())
-    assert re.search(r"^POST /chat .*\n│  user\.id=\w+ \(from langfuse\.user\.id\)$", processor.out, re.MULTILINE)
-    assert re.search(r"↳ user\.id=\w+ \(from “POST /chat”\)", processor.out)
+    assert re.search(r"^POST /chat .*\n│  user\.id=\w+ \(from langfuse\.user\.id\)", processor.out, re.MULTILINE)
+    assert re.search(r"↳ user\.id=\w+ plan=enterprise \(from “POST /chat”\)", processor.out)
+    assert "↳ label support_agent_config=premium (computed)" in processor.out
     assert processor.log[-1]["message"].endswith("lost 0")
     assert {"info", "warning"} >= {line["level"] for line in processor.log}
 

@@ -1,4 +1,6 @@
-"""Makes this folder's module, and the oracle's folder that it needs, importable, behind everything that is installed."""
+"""Makes this folder's module, and the oracle's folder that it needs, importable, behind everything that is
+installed.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@
     python tests/fuzz/fuzz_request.py -max_total_time=600 [folder of inputs]
     python tests/fuzz/fuzz_request.py crash-…           # an input that was found, again
 
-The options are libFuzzer's. Where atheris is not installed, the seeds and fixed mutations of them are run instead. What must hold is
-`hostile.Checker`'s. The first byte of an input picks settings and form, the rest is a request, or a span between two good ones.
+The options are libFuzzer's. Where atheris is not installed, the seeds and fixed mutations of them are run instead.
+What must hold is
+`hostile.Checker`'s. The first byte of an input picks settings and form, the rest is a request, or a span between two
+good ones.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ def make_target() -> Target:
     from hostile import Checker
 
     listed = ("langfuse", "tenant")
-    setups = [Setup(), Setup(baggage=listed), Setup(baggage=listed, fill="trace", roots_any=True), Setup(fill="none", chunk_spans=1)]
+    setups = [
+        Setup(),
+        Setup(baggage=listed),
+        Setup(baggage=listed, fill="trace", roots_any=True),
+        Setup(fill="none", chunk_spans=1),
+    ]
     checkers = [Checker(setup) for setup in setups]
     before, after = (span(1, 0, {"user.id": "u"}).SerializeToString(), span(8, 2).SerializeToString())
 
@@ -57,7 +64,9 @@ def make_seeds() -> list[bytes]:
 
 
 def mutate(seeds: list[bytes], count: int) -> Iterator[bytes]:
-    """`count` inputs from each seed, the same every time: a byte changed, a piece gone, a piece of another seed in between."""
+    """`count` inputs from each seed, the same every time: a byte changed, a piece gone, a piece of another seed in
+    between.
+    """
     rng = random.Random(11)
     for seed in seeds:
         for _ in range(count):

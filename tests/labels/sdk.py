@@ -8,6 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 PREFIX = "logfire.variables."
+DERIVED = "span_processor.derived"
 RESOLVE_SCOPE = "logfire.variables"
 # The settings that say of the recorded application's spans what its code says to its SDK.
 SETTINGS = {"targeting_keys": "billing_config:org.id"}
@@ -52,14 +53,14 @@ def reported(body: bytes) -> dict[bytes, dict[str, Label]]:
 
 
 def silenced(body: bytes) -> bytes:
-    """The request without the SDK's labels; its resolve spans are spans like any other."""
+    """The request without labels; its resolve spans are spans like any other."""
     request = ExportTraceServiceRequest.FromString(body)
     for part in request.resource_spans:
         for scope in part.scope_spans:
             if scope.scope.name == RESOLVE_SCOPE:
                 scope.scope.name = "silenced"
             for span in scope.spans:
-                kept = [each for each in span.attributes if not each.key.startswith(PREFIX)]
+                kept = [each for each in span.attributes if not each.key.startswith((PREFIX, DERIVED))]
                 del span.attributes[:]
                 span.attributes.extend(kept)
     return request.SerializeToString()

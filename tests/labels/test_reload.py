@@ -85,6 +85,7 @@ def test_what_nobody_needs_is_forgotten(product: Make, switch: Make, variable: M
     made.configure(variable("b"))
     assert b"plan" in made.pipeline.reader.keys.interests.spans.exact
     made.give_up()
+    made.send(span(1, trace=2))
     made.now_s += 10_000
     assert not made.pipeline.advance(made.now_s, 2000)
     gc.collect()

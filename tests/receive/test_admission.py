@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from processor.errors import ComeBackLater, RequestTooLarge, SenderError
-from processor.receive.admission import HOP_HEADER, REFUSALS, Admission, Hold, RequestLoop
+from processor.receive.admission import REFUSALS, Admission, Hold, RequestLoop
+from processor.signals import HOP_HEADER
 
 
 class Clock:

@@ -17,10 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, UnsupportedSignal
-from processor.receive.admission import HOP_HEADER, Admission
+from processor.receive.admission import Admission
 from processor.receive.grpc import GrpcListener, server_options
 from processor.receive.receive import Answer
-from processor.signals import Signal
+from processor.signals import HOP_HEADER, Signal
 
 MiB = 1 << 20
 SPANS = b"\x0a\x00"

@@ -28,7 +28,9 @@ def test_quiet_is_counted_from_the_last_span() -> None:
 def test_ancestors_and_siblings_are_filled() -> None:
     """S12: what one span says all spans without it get: its ancestors and siblings, too."""
     engine = Engine(TRACE)
-    assert {"span-1-3": BOTH} == by_name(engine.deliver(request(span(1), span(2, 1), span(3, 2, BOTH), span(4, 1)), 0.0))
+    assert {"span-1-3": BOTH} == by_name(
+        engine.deliver(request(span(1), span(2, 1), span(3, 2, BOTH), span(4, 1)), 0.0)
+    )
     assert dict.fromkeys(("span-1-1", "span-1-2", "span-1-4"), ALL_FILLED) == by_name(engine.advance(11.0))
 
 
@@ -51,7 +53,10 @@ def test_conflict_leaves_blank() -> None:
     engine = Engine(TRACE)
     engine.deliver(request(span(1), span(2, 1, U | S), span(3, 1, V)), 0.0)
     left = by_name(engine.advance(11.0))
-    assert {"span-1-1": S | {"span_processor.derived": ["session.id"]}, "span-1-3": V | S | {"span_processor.derived": ["session.id"]}} == left
+    assert {
+        "span-1-1": S | {"span_processor.derived": ["session.id"]},
+        "span-1-3": V | S | {"span_processor.derived": ["session.id"]},
+    } == left
 
 
 def test_without_a_root() -> None:
@@ -95,7 +100,9 @@ def test_root_that_comes_late() -> None:
 
 
 def test_after_release() -> None:
-    """S12, S16: a span that comes after its trace was let go waits for quiet of its own; a filled value never became context."""
+    """S12, S16: a span that comes after its trace was let go waits for quiet of its own; a filled value never became
+    context.
+    """
     engine = Engine(TRACE)
     engine.deliver(request(span(1), span(2, 1, BOTH)), 0.0)
     assert {"span-1-1": ALL_FILLED} == by_name(engine.advance(11.0))

@@ -77,7 +77,9 @@ def test_late_parent_in_time() -> None:
 
 
 def test_parent_after_the_deadline() -> None:
-    """S15, S16: a parent that comes too late leaves alone; spans that come after it inherit through the spans that were given up."""
+    """S15, S16: a parent that comes too late leaves alone; spans that come after it inherit through the spans that
+    were given up.
+    """
     engine = Engine(NO_FILL)
     engine.deliver(request(span(3, 2), span(2, 1)), 0.0)
     assert ["span-1-2", "span-1-3"] == names(engine.advance(301.0))
@@ -94,7 +96,9 @@ def test_late_child_of_a_decided_span() -> None:
 
 
 def test_late_child_of_a_given_up_span() -> None:
-    """S16: the ids and contexts of given-up spans are remembered for MAX_WAIT after their release, not after their arrival."""
+    """S16: the ids and contexts of given-up spans are remembered for MAX_WAIT after their release, not after their
+    arrival.
+    """
     engine = Engine(NO_FILL)
     engine.deliver(request(span(2, 1, U)), 0.0)
     engine.advance(301.0)

@@ -19,7 +19,9 @@ def own(each: Span) -> dict[str, Any]:
     """What a pending span has anyway."""
     return {
         "logfire.span_type": "pending_span",
-        "logfire.pending_parent_id": next(pair.value.string_value for pair in each.attributes if pair.key.endswith("parent_id")),
+        "logfire.pending_parent_id": next(
+            pair.value.string_value for pair in each.attributes if pair.key.endswith("parent_id")
+        ),
     }
 
 

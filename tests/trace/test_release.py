@@ -12,7 +12,9 @@ FILLED = {"user.id": "u", "span_processor.derived": ["user.id"]}
 
 @pytest.mark.parametrize("batch", [1, 3, 50])
 def test_held_spans_of_a_trace_are_bounded(batch: int) -> None:
-    """S17: of a trace never more than MAX_SPANS_PER_TRACE spans stay held between requests; each leaves once, counted by reason."""
+    """S17: of a trace never more than MAX_SPANS_PER_TRACE spans stay held between requests; each leaves once, counted
+    by reason.
+    """
     engine = Engine(Setup(max_spans_per_trace=10, fill="none"))
     spans = [span(number, 1) for number in range(2, 102)]
     left = []
@@ -65,7 +67,9 @@ def test_shutdown(step: int) -> None:
         engine.deliver(request(span(2, 1, trace=trace), span(3, 9, U, trace=trace)))
     left = engine.release_all("shutdown")
     assert {"shutdown": 200} == engine.reasons
-    assert [FILLED, U] * 100 == [each.attributes for each in sorted(left, key=lambda each: each.span.trace_id + each.span.span_id)]
+    assert [FILLED, U] * 100 == [
+        each.attributes for each in sorted(left, key=lambda each: each.span.trace_id + each.span.span_id)
+    ]
     assert 0 == engine.pipeline.held
     assert [] == engine.release_all("shutdown") + engine.advance(1000.0)
 
@@ -94,7 +98,9 @@ def missing(engine: Engine) -> dict[tuple[str, str], int]:
 
 
 def test_why_values_are_missing() -> None:
-    """S12: spans that leave without a user are counted by why: none was known, the chain broke, the trace disagreed, no room."""
+    """S12: spans that leave without a user are counted by why: none was known, the chain broke, the trace disagreed,
+    no room.
+    """
     engine = Engine()
     engine.deliver(request(span(1, 0, S)))
     assert {("user_id", "no_value"): 1} == missing(engine)

@@ -132,7 +132,9 @@ def test_large_request_in_pieces() -> None:
 
 
 def test_work_left_over_is_not_lost() -> None:
-    """S12, S18: with a root known, spans that contexts have not been carried down to yet leave with what their chain says, whatever comes first."""
+    """S12, S18: with a root known, spans that contexts have not been carried down to yet leave with what their chain
+    says, whatever comes first.
+    """
     spans = [bare(1, 0, USER), *[bare(number, 1) for number in range(2, 9000)]]
     for after in ("advance", "release_all"):
         engine = Engine(Setup(fill="none"))

@@ -202,13 +202,16 @@ class Tree:
         return items
 
     def _group(self, mark: str, pairs: list[str], note: str, room: int, style: str) -> list[Item]:
-        """Values that come from the same place: together if they fit, else each with its note."""
+        """Values that come from the same place: with a note as many together as fit, and the note on each line."""
         end = f" {note}" if note else ""
-        together = mark + " ".join(pairs) + end
-        if note and cell_len(together) <= room:
-            return [Item(together, style)]
         pair_room = max(room - cell_len(mark + end), 8)
-        return [Item(mark + cut(pair, pair_room, self._marks) + end, style) for pair in pairs]
+        groups: list[str] = []
+        for pair in (cut(pair, pair_room, self._marks) for pair in pairs):
+            if note and groups and cell_len(groups[-1]) + 1 + cell_len(pair) <= pair_room:
+                groups[-1] += f" {pair}"
+            else:
+                groups.append(pair)
+        return [Item(mark + group + end, style) for group in groups]
 
     def _note(self, span: Shown, said: Said) -> str:
         """Where a value comes from, in words."""

@@ -1,0 +1,134 @@
+"""Request bytes to spans: what a scan hands out, in which order and pieces. Malformed bytes are in tests/contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import wires
+from craft import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, enclose, request, span, span_id, trace_id
+from engine import Setup
+
+from processor.errors import MalformedRequest
+from processor.pipeline import Pipeline
+from processor.wire.scan import Scan
+
+
+def scan_all(body: bytes, pipeline: Pipeline | None = None, step: int = 1000) -> Scan:
+    """A finished scan."""
+    scan = (pipeline or Setup().pipeline()).scan(body)
+    while scan.step(step):
+        pass
+    return scan
+
+
+def test_spans_in_order() -> None:
+    """Spans come in the order of the request, with their bytes and ids as they stand there."""
+    spans = [span(1), span(2, 1), span(3, 2, trace=2)]
+    scan = scan_all(request(*spans[:2]) + request(spans[2]))
+    assert [each.SerializeToString() for each in spans] == [each.raw for each in scan.spans]
+    assert [each.span_id for each in spans] == [each.span_id for each in scan.spans]
+    assert [each.parent_span_id for each in spans] == [each.parent_id for each in scan.spans]
+    assert [each.trace_id for each in spans] == list(scan.trace_ids)
+    assert {} == scan.rejected
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
+def test_any_step(step: int) -> None:
+    """A scan reads at most so many spans a step, rejected ones included, and the same in the end."""
+    good = [span(number).SerializeToString() for number in range(1, 11)]
+    body = enclose([*good[:5], b"\xff", *good[5:]]) + enclose([]) + enclose(good)
+    scan = Setup().pipeline().scan(body)
+    seen = 0
+    while scan.step(step):
+        now = len(scan.spans) + sum(scan.rejected.values())
+        assert seen < now <= seen + step
+        seen = now
+    assert good + good == [each.raw for each in scan.spans]
+    assert 1 == sum(scan.rejected.values())
+    assert not scan.step(step)
+
+
+def test_spans_of_a_trace_share_its_id() -> None:
+    """Neighbours of one trace have one trace id object: traces are looked up once a run, not once a span."""
+    scan = scan_all(request(span(1), span(2, 1), span(3, 1), span(1, trace=2)))
+    assert scan.trace_ids[0] is scan.trace_ids[1] is scan.trace_ids[2]
+    assert trace_id(2) == scan.trace_ids[3]
+
+
+PLACES: list[tuple[dict[str, Any], bool, bool]] = [
+    ({"kind": SERVER}, False, True),
+    ({"kind": CONSUMER}, False, True),
+    ({"kind": CLIENT}, False, False),
+    ({"kind": PRODUCER}, False, False),
+    ({"kind": INTERNAL}, False, False),
+    ({}, False, False),
+    ({"kind": SERVER, "flags": 0x100}, False, False),
+    ({"kind": SERVER, "flags": 0x300}, True, False),
+    ({"flags": 0x300}, True, False),
+    ({"flags": 0x301}, True, False),
+    ({"flags": 0xFFFFFFFF}, True, False),
+    ({"flags": 0x200}, False, False),
+    ({"kind": SERVER, "flags": 0x200}, False, True),
+    ({"flags": 0x1}, False, False),
+    ({"kind": SERVER, "flags": 0x1}, False, True),
+    ({"kind": 77}, False, False),
+]
+
+
+@pytest.mark.parametrize(("fields", "has_remote_parent", "is_entry"), PLACES)
+def test_place(fields: dict[str, Any], has_remote_parent: bool, is_entry: bool) -> None:
+    """The words: flags that say where the parent is beat the kind; without HAS_IS_REMOTE a SERVER or CONSUMER is an entry."""
+    (each,) = scan_all(request(span(2, 1, **fields))).spans
+    assert (has_remote_parent, is_entry) == (each.has_remote_parent, each.is_entry)
+
+
+@pytest.mark.parametrize("parent", [b"", bytes(8)])
+def test_no_parent(parent: bytes) -> None:
+    """The words: an empty parent id and one of zeros are none."""
+    raw = span(1).SerializeToString() + wires.field(4, parent)
+    assert [b""] == [each.parent_id for each in scan_all(enclose([raw])).spans]
+
+
+def test_attributes_of_interest() -> None:
+    """Only attributes of interest are looked at; the usual span has none, and costs nothing."""
+    attributes = {"a": 1, "user.id": "u", "http.request.method": "GET", "enduser.id": ["x"]}
+    scan = scan_all(request(span(1, 0, {"a": "b", "user.ix": "u"}), span(2, 0, attributes)))
+    assert scan.hits[0] is None
+    assert [b"user.id", b"enduser.id"] == [hit.key for hit in scan.hits[1] or ()]
+
+
+def test_groups_are_shared() -> None:
+    """Spans with the same resource and scope bytes belong to one group, in one request and in several."""
+    pipeline = Setup().pipeline()
+    scans = [scan_all(request(span(1), span(2), resource={"service.name": "a"}), pipeline) for _ in range(2)]
+    other = scan_all(request(span(1), resource={"service.name": "b"}), pipeline)
+    groups = {id(each.group) for scan in scans for each in scan.spans}
+    assert 1 == len(groups)
+    assert id(other.spans[0].group) not in groups
+
+
+def test_what_is_around_spans() -> None:
+    """A group keeps what is around its spans, unknown fields and schema URLs included, as bytes, field by field in order."""
+    resource = wires.field(1000, b"a") + wires.field(1, b"") + wires.field(3, b"url")
+    scope = wires.field(3, b"url") + wires.field(1, wires.field(1, b"n")) + wires.field(77, 7)
+    body = wires.field(99, b"top") + enclose([span(1).SerializeToString()], resource, scope)
+    (each,) = scan_all(body).spans
+    assert (wires.field(99, b"top"), resource, scope) == (each.group.extra, each.group.resource, each.group.scope)
+
+
+@pytest.mark.parametrize("body", [b"\x0a", b"\x08\x01", b"\x0a\x02\x12\x05", b"\xff" * 20, b"{}"])
+def test_no_request(body: bytes) -> None:
+    """S9: bytes that are no request raise before a span is handed out, with a reason that quotes none of them."""
+    with pytest.raises(MalformedRequest, match=r"^not an ExportTraceServiceRequest: [a-z0-9 ,]+$"):
+        Setup().pipeline().scan(body)
+
+
+def test_rejected_spans_are_counted_by_reason() -> None:
+    """S9: spans that are left out are counted by reason."""
+    good = span(1).SerializeToString()
+    no_trace = wires.field(2, span_id(1))
+    no_span = wires.field(1, trace_id(1))
+    scan = scan_all(enclose([good, no_trace, no_trace, no_span, b"\x0a\x05", good]))
+    assert [good, good] == [each.raw for each in scan.spans]
+    assert [1, 1, 2] == sorted(scan.rejected.values())
