@@ -89,7 +89,7 @@ def status(
         "accounting": {**asdict(accounting), "balanced": accounting.is_balanced},
         "released": dict(pipeline.released),
         "malformed": dict(pipeline.malformed),
-        "refused": {"queue": intake.refused["memory"], **admission},
+        "refused": {**admission, "memory": admission["memory"] + intake.refused["memory"]},
         "values": {
             "inherited": pipeline.inherited(),
             "filled": dict(pipeline.writer.filled),

@@ -223,19 +223,8 @@ class Buffer:
         return self.releases.take()
 
     def waiting(self, since_s: float, now_s: float, max_spans: i64) -> dict[Group, int]:
-        """Held spans that have waited at least `since_s`, by resource and scope; looks at about `max_spans` at most
-        (S15).
-        """
-        latest: i64 = self.waits.tick(now_s + self.settings.max_wait_s - since_s)
-        found: dict[Group, int] = {}
-        for trace in self.waits.waiting():
-            if max_spans <= 0:
-                break
-            max_spans -= len(trace.nodes)
-            for span in trace.nodes.values():
-                if span.state != PLACEHOLDER and not span.state & (DECIDED | EMITTED) and i64(span.due) <= latest:
-                    found[span.group] = found.get(span.group, 0) + 1
-        return found
+        """Held spans that have waited at least `since_s`, by resource and scope (S15)."""
+        return self.waits.spans_due(self.waits.tick(now_s + self.settings.max_wait_s - since_s), max_spans)
 
     # ---- placing
 

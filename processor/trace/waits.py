@@ -12,6 +12,7 @@ from math import floor
 
 from mypy_extensions import i64
 
+from processor.span import DECIDED, EMITTED, PLACEHOLDER, Group
 from processor.trace.trace import Trace
 
 
@@ -71,9 +72,18 @@ class Waits:
                 taken.append(trace)
         return taken
 
-    def waiting(self) -> list[Trace]:
-        """All traces that wait, the one to be looked at first first."""
-        return [trace for tick in sorted(self.by_tick) for trace in self.by_tick[tick]]
+    def spans_due(self, latest: i64, max_spans: i64) -> dict[Group, int]:
+        """Undecided spans that are due at the tick `latest` or before, by group; looks at about `max_spans` at most."""
+        found: dict[Group, int] = {}
+        for tick in sorted(self.by_tick):
+            for trace in self.by_tick[tick]:
+                if max_spans <= 0:
+                    return found
+                max_spans -= len(trace.nodes)
+                for span in trace.nodes.values():
+                    if span.state != PLACEHOLDER and not span.state & (DECIDED | EMITTED) and i64(span.due) <= latest:
+                        found[span.group] = found.get(span.group, 0) + 1
+        return found
 
     def first(self) -> Trace | None:
         """The trace that would be looked at next."""

@@ -72,7 +72,8 @@ class YamlReader:
         event = self._next()
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise DocumentError(f"a reference to nothing before it, at line {event.start_mark.line + 1}")
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise DocumentError(f"a reference to nothing before it, at line {line}")
             return self._anchors[event.anchor]
         if isinstance(event, yaml.ScalarEvent):
             read: tuple[Any, int] = (self._scalar(event), 1)

@@ -47,7 +47,7 @@ class Received:
 
 @dataclass(eq=False, slots=True)
 class Known:
-    """A trace. `spans`: those whose ids are remembered; `said`: the distinct strong own values by key, for ever."""
+    """A trace. `said`: the distinct strong own values by key; `touched_s`: when its last span came or left."""
 
     spans: list[Received] = field(default_factory=list)
     said: dict[str, dict[bytes, Carried]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Oracle:
         self.step += 1
 
     def advance(self, now_s: float) -> None:
-        """One step: time passes (S15; S12 under FILL=trace; S16)."""
+        """One step: time passes (S15; S12 under FILL=trace)."""
         setup = self.setup
         for trace in self.traces.values():
             is_quiet = trace.has_root and trace.touched_s + setup.trace_quiet_s <= now_s
@@ -106,9 +106,13 @@ class Oracle:
                     self._give_up(trace, each, "max_wait", now_s)
                 elif is_quiet and self._is_decided(trace, each):
                     self._give_up(trace, each, "decided", now_s)
-            if not trace.held and trace.touched_s + setup.max_wait_s <= now_s:
-                trace.spans = []
         self.step += 1
+
+    def is_specified(self, delivery: Delivery) -> bool:
+        """Whether the contract says what a delivery finds: a trace that rests is remembered for *at least* MAX_WAIT (S16)."""
+        keys = {delivery.key_prefix + left.span.trace_id for left in spans_of(delivery.body)}
+        known = [self.traces[key] for key in keys if key in self.traces]
+        return all(trace.held or delivery.at_s < trace.touched_s + self.setup.max_wait_s for trace in known)
 
     def release_all(self, now_s: float) -> None:
         """One step: shutdown."""

@@ -39,6 +39,17 @@ def test_nothing_that_waits_is_forgotten() -> None:
     assert [U] * 100 == [each.attributes for each in left]
 
 
+def test_forgetting_a_trace_forgets_no_newer_one() -> None:
+    """S14, S16: a trace that is forgotten while its request is still worked on takes nothing with it when spans of it come again."""
+    engine = Engine(Setup(remember_traces=1, fill="none"))
+    engine.deliver(request(*[span(number, number - 1, trace=trace) for number in (1, 2) for trace in (1, 2)]), 0.0)
+    assert [] == engine.deliver(request(span(5, 4, trace=1), span(5, 4, trace=2)), 1.0)
+    for trace in (10, 11, 12):
+        engine.deliver(request(span(1, trace=trace)), 2.0)
+    left = by_name(engine.deliver(request(span(4, 0, U, trace=1), span(4, 0, U, trace=2)), 3.0))
+    assert dict.fromkeys(("span-1-4", "span-1-5", "span-2-4", "span-2-5"), U) == left
+
+
 @pytest.mark.parametrize(("late_s", "expected"), [(299.0, U), (601.0, {})])
 def test_remembered_by_age(late_s: float, expected: dict[str, str]) -> None:
     """S16: a late span inherits within MAX_WAIT, and is a stranger after REMEMBER_FOR."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from craft import request, span
+from craft import pending, request, span
 from engine import Engine, Setup, by_name
 
 U, S = {"user.id": "u"}, {"session.id": "s"}
@@ -25,6 +25,18 @@ def test_held_spans_of_a_trace_are_bounded(batch: int) -> None:
     assert {"trace_size": len(left)} == dict(engine.pipeline.released)
     left += engine.advance(400.0)
     assert 100 == len({each.span.span_id for each in left}) == len(left)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_pending_spans_do_not_lift_the_bound(is_first: bool) -> None:
+    """S5, S17: a pending span, which is not held, neither fills nor opens the bound."""
+    engine = Engine(Setup(max_spans_per_trace=3, fill="none"))
+    engine.deliver(request(*[span(number, 1) for number in (2, 3, 4)]))
+    last = [pending(90, 80, 1), span(5, 1)]
+    engine.deliver(request(*(last if is_first else reversed(last))))
+    for number in range(6, 30):
+        engine.deliver(request(span(number, 1)))
+        assert 3 >= engine.pipeline.held
 
 
 def test_other_traces_are_not_touched() -> None:
