@@ -1,8 +1,7 @@
 """Takes responsibility for requests: drives the pipeline, hands what is released to the queue, answers.
 
 The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits
-nothing else
-touches the trees, so every span is at all times held, queued, exported or lost (S25).
+nothing else touches the trees, so every span is at all times held, queued, exported or lost (S25).
 """
 
 from __future__ import annotations

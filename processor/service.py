@@ -350,6 +350,6 @@ def _check_downstream(settings: Settings) -> list[str]:
     problem = own_listener(downstream, listen_addresses(settings))
     if problem:
         raise SettingsError([problem])
-    found = sorted(addresses(downstream.host, downstream.port))
-    resolved = ", ".join(found) if found else "a name that does not resolve now"
-    return [f"downstream: {downstream.protocol} to {downstream.target} ({resolved})"]
+    resolves = bool(addresses(downstream.host, downstream.port))
+    remark = "" if resolves else ", a name that does not resolve now"
+    return [f"downstream: {downstream.protocol} to {downstream.target}{remark}"]

@@ -167,7 +167,9 @@ class Settings(BaseSettings):
         None, description="managed variables: a Logfire-compatible server, e.g. `https://logfire-us.pydantic.dev`"
     )
     variables_token: SecretStr | None = Field(None, description="the API key for `VARIABLES_URL`. Secret")
-    variables_poll: Duration = Field(30.0, description="how often `VARIABLES_URL` is asked; changes are also pushed")
+    variables_poll: Annotated[Duration, Field(ge=1)] = Field(
+        30.0, description="how often `VARIABLES_URL` is asked; changes are also pushed"
+    )
     variables_select: Names = Field(
         (), description="names of the variables to label spans with. Default: all, at most 16"
     )

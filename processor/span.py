@@ -38,8 +38,7 @@ class Value:
     """One carried value: written as `encoded` (whole attributes fields of a Span), compared by `identity`.
 
     `encoded` is empty for what is carried for evaluation only (S21). `data`: the value as a Python object, as
-    conditions see
-    it. `is_weak`: from a fallback key (S1).
+    conditions see it. `is_weak`: from a fallback key (S1).
     """
 
     __slots__ = ("data", "encoded", "identity", "is_weak", "key")
@@ -58,9 +57,9 @@ class Context:
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
     (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside.
-    `reported`: names of
-    the variables whose labels are among the values. `derived`: the keys that were filled in (S12) or evaluated (S22);
-    such a context is written, never inherited. `labelled`: names of the variables that were evaluated.
+    `reported`: names of the variables whose labels are among the values. `derived`: the keys that were filled in
+    (S12) or evaluated (S22); such a context is written, never inherited. `labelled`: names of the variables that were
+    evaluated.
     """
 
     __slots__ = (
@@ -97,10 +96,8 @@ class Own:
     `hollow`: carried keys that it has with an empty value, or computed by an earlier processor: cut when they are
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
     (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending
-    span (S5), the id of the real span's parent, b"" for a
-    root; None for any other span. `attributes`: listed attributes that conditions may read, by name (S21). Shared by
-    spans that say
-    the same.
+    span (S5), the id of the real span's parent, b"" for a root; None for any other span. `attributes`: listed
+    attributes that conditions may read, by name (S21). Shared by spans that say the same.
     """
 
     __slots__ = ("attributes", "context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
@@ -146,13 +143,10 @@ class Span:
     `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags
     say that the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where it is.
 
-    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is
-    wider than it
-    must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due` (the
-    tick at
-    which it is given up), `first_child` and `next_sibling` (an intrusive list: no list object a span). The buffer
-    cuts the
-    links by hand when it forgets a trace, so no cycle collector needs to visit spans.
+    It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is wider
+    than it must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due`
+    (the tick at which it is given up), `first_child` and `next_sibling` (an intrusive list: no list object a span).
+    The buffer cuts the links by hand when it forgets a trace, so no cycle collector needs to visit spans.
     """
 
     __slots__ = (

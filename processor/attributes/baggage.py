@@ -35,8 +35,7 @@ def parse_baggage(header: str) -> dict[str, str]:
     """The members of a baggage header, decoded; the last of a duplicate key counts.
 
     A header over 8192 bytes is cut there at the last comma; members past the 180th and over 4096 bytes are left out.
-    A member without `=` or key is
-    skipped, and so is one whose percent-encoding is not UTF-8.
+    A member without `=` or key is skipped, and so is one whose percent-encoding is not UTF-8.
     """
     header = _bounded(header)
     members: dict[str, str] = {}

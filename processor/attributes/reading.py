@@ -22,9 +22,8 @@ class Reading:
     """What a span's, or a resource's, attributes of interest come to.
 
     `cut`: keys whose attributes go; `dropped`: those of them that count as dropped (S7); `rewritten`: encoded
-    attributes
-    that take the place of cut ones. `best`: the best alias so far of each kind. `resolve`: what a resolve span says,
-    by key.
+    attributes that take the place of cut ones. `best`: the best alias so far of each kind. `resolve`: what a resolve
+    span says, by key.
     """
 
     __slots__ = ("best", "cut", "dropped", "drops", "own", "resolve", "rewritten", "values")

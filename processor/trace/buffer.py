@@ -12,13 +12,13 @@ O(1) a span but for the keys that it lacks: a node is visited once when it is de
 from above before that.
 
 Rules: S10 to S18. No I/O; time is a parameter, in seconds of a monotonic clock. For the spans of a request: `open`
-their
-traces, `place` all, `settle` all, `work`, `close`; then `take` what leaves. And `advance` from time to time.
+their traces, `place` all, `settle` all, `work`, `close`; then `take` what leaves. And `advance` from time to time.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from mypy_extensions import i32, i64
 
@@ -40,12 +40,12 @@ from processor.trace.settings import (
 from processor.trace.trace import Trace
 from processor.trace.waits import Waits
 
+# Ticks are kept in 32 bits a span: at this length they last for 248 days.
+_LEAST_TICK_S: Final = 0.01
+
 
 class Buffer:
-    """All traces.
-
-    `labeller`: what new traces are labelled by, None for not at all. `held`: spans received and not emitted.
-    """
+    """All traces. `labeller`: what new traces are labelled by, None for not at all."""
 
     def __init__(self, settings: TreeSettings, contexts: Contexts) -> None:
         self.settings = settings
@@ -54,13 +54,12 @@ class Buffer:
         shortest = settings.max_wait_s
         if settings.fill == FILL_TRACE:
             shortest = min(shortest, settings.trace_quiet_s * 10)
-        self.waits = Waits(max(shortest / 300, 0.001))
+        self.waits = Waits(max(shortest / 300, _LEAST_TICK_S))
         self.labeller: Labeller | None = None
-        self.held: i64 = 0
         self.releases = Releases()
         self._fills_traces = settings.fill == FILL_TRACE
         self._roots_any = settings.roots_any
-        self._max_spans: i64 = settings.max_spans_per_trace
+        self._max_spans: i32 = i32(settings.max_spans_per_trace)
         # Work list: below each of these spans, from this child on, contexts may have changed.
         self._below: list[Span] = []
         self._from: list[Span] = []
@@ -116,8 +115,7 @@ class Buffer:
         own = span.own
         if own is not None and own.pending_parent is not None:
             self._pendings.append((trace, span, own))
-            self.held += 1
-            trace.held += 1
+            trace.passing += 1
             return
         if span.state & IS_ROOT:
             trace.has_root = True
@@ -135,7 +133,7 @@ class Buffer:
 
     def close(self, trace: Trace) -> None:
         """No more spans of this trace for now: where everything is decided and gone, keep only ids."""
-        if trace.held == 0:
+        if trace.held == 0 and trace.passing == 0:
             self.waits.remove(trace)
             self.memory.rest(trace, self._now_s)
 
@@ -160,7 +158,9 @@ class Buffer:
         if not below:
             self._pass_pendings()
             while self._crowded:
-                self.release(self._crowded.pop(), BY_TRACE_SIZE)
+                crowded = self._crowded.pop()
+                crowded.is_crowded = False
+                self.release(crowded, BY_TRACE_SIZE)
         return self.has_work
 
     @property
@@ -204,8 +204,7 @@ class Buffer:
 
     def make_room(self, wanted_cost: i64, may_release: bool) -> None:
         """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and
-        so on
-        (S17).
+        so on (S17).
         """
         memory = self.memory
         memory.forget_for_room(wanted_cost)
@@ -266,11 +265,11 @@ class Buffer:
     def _hold(self, trace: Trace, span: Span) -> None:
         """Count a span as held and see to it that it is not held for ever."""
         self.memory.hold(trace, span)
-        self.held += 1
         trace.held += 1
         span.due = i32(self._due_tick)
         self.waits.ensure(trace, self._wake_tick)
-        if trace.held == self._max_spans + 1:
+        if trace.held > self._max_spans and not trace.is_crowded:
+            trace.is_crowded = True
             self._crowded.append(trace)  # released when contexts have been carried down
 
     # ---- deciding
@@ -310,7 +309,6 @@ class Buffer:
     def _let_go(self, trace: Trace, span: Span) -> None:
         """A held span has been emitted."""
         self.memory.let_go(trace, span)
-        self.held -= 1
         trace.held -= 1
 
     def _with_defaults(self, span: Span, context: Context) -> Context:
@@ -330,8 +328,7 @@ class Buffer:
             context, is_known = context_of_pending(self.contexts, trace, span, own)
             context = self._with_defaults(span, context) if is_known else self._filled(trace, span, context)
             self.releases.add(trace, span, context, BY_DECISION)
-            self.held -= 1
-            trace.held -= 1
+            trace.passing -= 1
             self.close(trace)
 
     # ---- giving up

@@ -1,8 +1,7 @@
 """Which traces are known, what they cost, and when they are forgotten (S16, S17).
 
 A trace whose spans have all left rests: first with its span ids, at least MAX_WAIT; then bare, with what its spans
-agreed on;
-then it is forgotten, by age or when there are too many. Nothing here ever drops a span.
+agreed on; then it is forgotten, by age or when there are too many. Nothing here ever drops a span.
 """
 
 from __future__ import annotations
@@ -76,6 +75,8 @@ class Memory:
 
         Frozen at once unless it was opened again before.
         """
+        if trace.is_forgotten:
+            return
         trace.rested_s = now_s
         if trace.undecided == 0 and trace.pendings == 0 and trace.is_open and not trace.is_thawed:
             count = trace.freeze()
@@ -151,7 +152,8 @@ class Memory:
         self._strip(trace)
         self._charge(trace, -trace.cost)
         trace.is_queued = False
-        self.traces.pop(trace.key, None)
+        trace.is_forgotten = True
+        del self.traces[trace.key]
         self.forgotten[reason] += 1
 
     def _charge(self, trace: Trace, cost: i64) -> None:

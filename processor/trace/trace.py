@@ -35,21 +35,17 @@ class Trace:
     """The state of one trace; the trace buffer alone may touch it.
 
     Counts of spans: `held` (received and not emitted), `undecided` (received and not decided, emitted or not),
-    `placeholders` (named as
-    parents, not received), `pendings` (placeholders for which a pending span stands in). `wake`: the tick at which
-    it is
-    looked at, 0 for none. `touched_s`: when its last span came; `rested_s`: when its last span left; `is_queued`: it
-    waits to be
-    forgotten, and `queued_s` is what `rested_s` was when it took its place. `said` and `conflicts`: the strong own
-    values
-    seen (S12). `shared`: the context of all decided spans, unless `is_mixed`. `is_linked`: nodes have links to cut.
-    `labeller`: of the variables
-    configuration in force when it began (S24). `cost`: estimated bytes.
+    `placeholders` (named as parents, not received), `pendings` (placeholders for which a pending span stands in).
+    `wake`: the tick at which it is looked at, 0 for none. `touched_s`: when its last span came; `rested_s`: when its
+    last span left; `is_queued`: it waits to be forgotten, and `queued_s` is what `rested_s` was when it took its
+    place. `said` and `conflicts`: the strong own values seen (S12). `shared`: the context of all decided spans,
+    unless `is_mixed`. `is_linked`: nodes have links to cut. `labeller`: of the variables configuration in force when
+    it began (S24). `cost`: estimated bytes.
     """
 
     __slots__ = (
-        "conflicts", "cost", "frozen", "has_root", "has_twins", "held", "is_linked",
-        "is_mixed", "is_queued", "is_thawed", "key", "labeller", "nodes", "pendings", "placeholders",
+        "conflicts", "cost", "frozen", "has_root", "has_twins", "held", "is_crowded", "is_forgotten", "is_linked",
+        "is_mixed", "is_queued", "is_thawed", "key", "labeller", "nodes", "passing", "pendings", "placeholders",
         "queued_s", "rested_s", "said", "shared", "touched_s", "undecided", "wake",
     )  # fmt: skip
 
@@ -70,8 +66,11 @@ class Trace:
         self.undecided: i32 = 0
         self.placeholders: i32 = 0
         self.pendings: i32 = 0
+        self.passing: i32 = 0
         self.has_root = False
         self.has_twins = False
+        self.is_crowded = False
+        self.is_forgotten = False
         self.is_linked = False
         self.is_mixed = False
         self.is_queued = False

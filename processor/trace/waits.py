@@ -1,9 +1,8 @@
 """Which traces are to be looked at when: ticks, not timers.
 
 Time is cut into ticks; a tick has a set of traces, a trace is in at most one. Adding and removing are O(1), and
-nothing ever looks at a
-trace before its tick. A deadline is rounded down to its tick, so a span waits at most as long as it may, and at
-most one tick less.
+nothing ever looks at a trace before its tick. A deadline is rounded down to its tick, so a span waits at most as long
+as it may, and at most one tick less.
 """
 
 from __future__ import annotations

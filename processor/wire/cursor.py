@@ -1,8 +1,7 @@
 """Reading protobuf's wire format, bounded: varints, skipping, and the check that nested messages are whole.
 
 Every length is checked against the message around it, never against the buffer. Groups, field 0 and wrong wire types
-of known fields
-are refused. Raises `Malformed`, never anything else, whatever the bytes.
+of known fields are refused. Raises `Malformed`, never anything else, whatever the bytes.
 """
 
 from __future__ import annotations

@@ -38,8 +38,7 @@ class Framer:
     """Collects spans and frames them into chunks of at most `max_spans` spans and about `max_bytes` bytes.
 
     A single span over `max_bytes` makes a chunk of its own. Where what is around the spans takes more than half of a
-    chunk,
-    the chunk grows rather than that it is written again for each span.
+    chunk, the chunk grows rather than that it is written again for each span.
     """
 
     __slots__ = ("around", "chunks", "count", "extras", "max_bytes", "max_spans", "sections", "size")

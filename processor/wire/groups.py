@@ -4,38 +4,61 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from processor.span import Group, Hit
 
-_MAX_GROUPS: Final = 1024
-_MAX_BYTES: Final = 4 << 20
+_MAX_RESOURCES: Final = 256
+_MAX_SCOPES: Final = 256  # of one resource
+_MAX_BYTES: Final = 4 << 20  # of all resources and scopes that are remembered
 _USUAL_SPAN: Final = 400  # bytes, to tell how many spans share a group from the size of their message
 
 
-class Groups:
-    """Groups by their bytes, so that spans of several requests share one; forgets all when there is too much to
-    remember.
-    """
+@mypyc_attr(acyclic=True)
+class Home:
+    """The groups of one resource, by the bytes of their scope."""
 
-    __slots__ = ("groups", "size")
+    __slots__ = ("extra", "groups", "hits", "resource")
+
+    def __init__(self, extra: bytes, resource: bytes, hits: list[Hit]) -> None:
+        self.extra = extra
+        self.resource = resource
+        self.hits = hits
+        self.groups: dict[bytes, Group] = {}
+
+    def group(self, scope: bytes, message_bytes: i64) -> Group:
+        """The one group of this resource and scope. `message_bytes`: of the message that has its spans."""
+        group = self.groups.get(scope)
+        if group is None:
+            group = Group(self.extra, self.resource, scope, self.hits)
+            size: i64 = len(self.extra) + len(self.resource) + len(scope)
+            group.share = size // (message_bytes // _USUAL_SPAN + 1)
+            if len(self.groups) >= _MAX_SCOPES:
+                self.groups.clear()
+            self.groups[scope] = group
+        return group
+
+
+class Groups:
+    """Resources that came before, so that spans of several requests share a group; forgets all when it is too much."""
+
+    __slots__ = ("homes", "size")
 
     def __init__(self) -> None:
-        self.groups: dict[bytes, Group] = {}
+        self.homes: dict[bytes, Home] = {}
         self.size: i64 = 0
 
-    def get(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit], message_bytes: i64) -> Group:
-        """The one group of these bytes. `message_bytes`: of the message that has its spans."""
-        size: i64 = len(extra) + len(resource) + len(scope)
-        key = b"%d,%d:%b%b%b" % (len(extra), len(resource), extra, resource, scope)
-        group = self.groups.get(key)
-        if group is None:
-            group = Group(extra, resource, scope, hits)
-            group.share = size // (message_bytes // _USUAL_SPAN + 1)
-            if len(self.groups) >= _MAX_GROUPS or self.size + size > _MAX_BYTES:
-                self.groups.clear()
-                self.size = 0
-            if size <= _MAX_BYTES // 16:
-                self.groups[key] = group
-                self.size += size
-        return group
+    def find(self, extra: bytes, resource: bytes) -> Home | None:
+        """The groups of a resource that came before."""
+        return self.homes.get(extra + resource) if extra else self.homes.get(resource)
+
+    def keep(self, home: Home) -> None:
+        """Remember a resource, unless it is very large."""
+        size: i64 = len(home.extra) + len(home.resource)
+        if size > _MAX_BYTES // 64:
+            return
+        if len(self.homes) >= _MAX_RESOURCES or self.size + size > _MAX_BYTES:
+            self.homes.clear()
+            self.size = 0
+        self.homes[home.extra + home.resource] = home
+        self.size += size

@@ -1,8 +1,8 @@
 """Which attribute keys matter, decided in a few instructions a key.
 
 A span has ten or more attributes, hardly ever one of ours. A table over (length, last byte) of the key says no to
-nearly all of
-them without building a key object; the dictionary decides the rest. No policy: a slot is a number to us.
+nearly all of them without building a key object; the dictionary decides the rest. No policy: a slot is a number to
+us.
 """
 
 from __future__ import annotations

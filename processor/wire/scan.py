@@ -1,8 +1,7 @@
 """An ExportTraceServiceRequest's bytes to spans, in any field order, without building objects for what we do not read.
 
 `Scan` walks the envelope first: bytes that are no request raise `MalformedRequest` before any span is handed out.
-Then `step`
-reads spans, a bounded number a call. A span that is malformed is counted in `rejected` and left out; its
+Then `step` reads spans, a bounded number a call. A span that is malformed is counted in `rejected` and left out; its
 neighbours are not harmed (S9).
 """
 
@@ -15,7 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 from processor.errors import MalformedRequest
 from processor.span import Context, Group, Hit, Span
 from processor.wire.cursor import Cursor, Malformed, fields
-from processor.wire.groups import Groups
+from processor.wire.groups import Groups, Home
 from processor.wire.interest import Interest, Interests
 from processor.wire.schema import RESOURCE, SCOPE
 from processor.wire.span_reader import SpanReader
@@ -41,9 +40,8 @@ class Scan:
     """One request being read.
 
     After `step` returned False: `spans` and, at the same index, `trace_ids` and `hits` (the attributes of interest;
-    None,
-    where there is none, is the usual case). `reader` is free for whoever knows what the interests mean. `rejected`
-    counts the spans left out by reason.
+    None, where there is none, is the usual case). `reader` is free for whoever knows what the interests mean.
+    `rejected` counts the spans left out by reason.
     """
 
     __slots__ = (
@@ -96,12 +94,15 @@ class Scan:
 
     def _resource_spans(self, extra: bytes, start: i64, end: i64) -> None:
         resource, parts = self._split(start, end, 0x12)
-        hits = self._resource_hits(resource)
+        home = self.groups.find(extra, resource)
+        if home is None or home.resource != resource:
+            home = Home(extra, resource, self._resource_hits(resource))
+            self.groups.keep(home)
         for i in range(0, len(parts), 2):
             scope, spans = self._split(parts[i], parts[i + 1], 0x12)
             self._check_field(scope, 0x0A, SCOPE)
             if spans:
-                group = self.groups.get(extra, resource, scope, hits, parts[i + 1] - parts[i])
+                group = home.group(scope, parts[i + 1] - parts[i])
                 interest = self._interest_of(scope)
                 self.sections.append(_Section(group, interest, parts[i], parts[i + 1]))
 

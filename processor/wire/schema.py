@@ -1,9 +1,8 @@
 """The messages of OTLP traces as tables: for each tag byte, what may follow.
 
-A table has 128 entries, one a single-byte tag (field number * 8 + wire type); all other tags are unknown fields.
-An entry is BAD (wrong wire type of a known field, a group, field 0), PLAIN (skip by wire type), a fixed length that
-the field must have
-where it is not empty, or the kind of message inside. Source: opentelemetry-proto 1.11.0.
+A table has 128 entries, one a single-byte tag (field number * 8 + wire type); all other tags are unknown fields. An
+entry is BAD (wrong wire type of a known field, a group, field 0), PLAIN (skip by wire type), a fixed length that the
+field must have where it is not empty, or the kind of message inside. Source: opentelemetry-proto 1.11.0.
 """
 
 from __future__ import annotations

@@ -139,8 +139,7 @@ class SpanReader:
         """Whether the KeyValue at [start, end) is sound and of no interest, told from the usual shape.
 
         That is a short key, of no interest by its length and last byte, then a short value that is a string, a bool
-        or an integer.
-        False says nothing: `attribute` decides.
+        or an integer. False says nothing: `attribute` decides.
         """
         data = self.data
         size: i64 = end - start

@@ -156,7 +156,7 @@ class _Values:
         self._present = own.present if own is not None else set()
         self._attributes = attributes
         self._defaults = group.defaults.values if group.defaults is not None else {}
-        self._given = context.values
+        self._given = {key: value for key, value in context.values.items() if value.encoded}
         self._aliases = aliases
         self._marks = marks
         # The keys that the span names as computed, by this processor or an earlier one (S22).
