@@ -29,19 +29,22 @@ CARRIED = {
     "app.release": "2026.11.2-canary",
 }
 """What each root says. The last two descend only where the subject is told to carry them."""
+_USER = CARRIED["user.id"].encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """The shape of the requests of a row. `span_bytes`: a span that is no root, on the wire, without framing.
 
-    `rooted`: False leaves the roots out, so that the spans of their trees wait.
+    `rooted`: False leaves the roots out, so that the spans of their trees wait. `users`: how many user ids there are;
+    each trace has the next one.
     """
 
     spans_per_request: int = 512
     span_bytes: int = 430
     transport: str = GRPC
     rooted: bool = True
+    users: int = 1
 
 
 class Template:
@@ -51,7 +54,7 @@ class Template:
     parent's id (empty in a root); its second half, and all that follows up to the next span's trace id.
     """
 
-    __slots__ = ("_has_parent", "_pieces", "_trees")
+    __slots__ = ("_has_parent", "_next_user", "_pieces", "_roots", "_trees", "_users")
 
     def __init__(self, workload: Workload) -> None:
         self._trees = workload.spans_per_request // TREE_SPANS
@@ -62,6 +65,10 @@ class Template:
         for index, (one, with_head) in enumerate(zip(spans, framed, strict=True)):
             self._pieces[-1] += with_head[: len(with_head) - len(one) + wire.TRACE_ID_AT]
             self._pieces += _cut(one, self._has_parent[index % TREE_SPANS])
+        self._users = workload.users if workload.rooted else 1
+        self._next_user = int.from_bytes(os.urandom(4), "big")
+        # The last piece of each root, cut at its user id.
+        self._roots = [piece.split(_USER) for piece in self._pieces[4 * TREE_SPANS :: 4 * TREE_SPANS]]
 
     def stamp(self, sent_ns: int) -> bytes:
         """The request with fresh ids. Each trace id begins with `sent_ns` as eight big-endian bytes."""
@@ -69,8 +76,16 @@ class Template:
         span_id = noise[-4:]
         ids = [head + noise[8 * tree : 8 * tree + 8] + b"\x12\x08" + span_id for tree in range(trees)]
         self._pieces[1::4] = [one for one in ids for _ in range(TREE_SPANS)]
+        if self._users > 1:
+            self._pieces[4 * TREE_SPANS :: 4 * TREE_SPANS] = [
+                self._with_user(before, after) for before, after in self._roots
+            ]
         self._pieces[3::4] = [span_id if has_parent else b"" for has_parent in self._has_parent] * trees
         return b"".join(self._pieces)
+
+    def _with_user(self, before: bytes, after: bytes) -> bytes:
+        self._next_user += 1
+        return before + b"user-%08x" % (self._next_user % self._users) + after
 
 
 def _cut(span: bytes, has_parent: bool) -> tuple[bytes, bytes, bytes, bytes]:
