@@ -113,7 +113,7 @@ class Memory:
         """The trace at the front that really rests; those that were touched since go to the back, those held leave."""
         while queue:
             trace = queue[0]
-            if trace.held:
+            if trace.held or trace.passing:
                 queue.popleft()
                 trace.is_queued = False
             elif trace.rested_s > trace.queued_s:

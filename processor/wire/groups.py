@@ -9,8 +9,9 @@ from mypy_extensions import i64, mypyc_attr
 from processor.span import Group, Hit
 
 _MAX_RESOURCES: Final = 256
-_MAX_SCOPES: Final = 256  # of one resource
-_MAX_BYTES: Final = 4 << 20  # of all resources and scopes that are remembered
+_MAX_SCOPES: Final = 64  # of one resource
+_MAX_SCOPE_BYTES: Final = 1024  # of a scope that is remembered
+_MAX_BYTES: Final = 4 << 20  # of all resources that are remembered
 _USUAL_SPAN: Final = 400  # bytes, to tell how many spans share a group from the size of their message
 
 
@@ -32,10 +33,11 @@ class Home:
         if group is None:
             group = Group(self.extra, self.resource, scope, self.hits)
             size: i64 = len(self.extra) + len(self.resource) + len(scope)
-            group.share = size // (message_bytes // _USUAL_SPAN + 1)
+            group.share = size // ((message_bytes - len(scope)) // _USUAL_SPAN + 1)
             if len(self.groups) >= _MAX_SCOPES:
                 self.groups.clear()
-            self.groups[scope] = group
+            if len(scope) <= _MAX_SCOPE_BYTES:
+                self.groups[scope] = group
         return group
 
 

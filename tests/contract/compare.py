@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import craft
 from engine import STEP, Engine, Left, Setup
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from oracle import Delivery, Oracle, Received
@@ -27,15 +28,15 @@ def replay(setup: Setup, events: Sequence[Delivery | float], step: int = STEP) -
     for event in events:
         now_s = event.at_s if isinstance(event, Delivery) else event
         oracle.advance(now_s)
-        check_step(oracle, engine.advance(now_s), engine.reasons)
+        check_step(oracle, engine, engine.advance(now_s))
         if isinstance(event, Delivery):
             if not oracle.is_specified(event):
                 break
             oracle.deliver(event)
             left = engine.deliver(event.body, now_s, is_langfuse=event.is_langfuse, key_prefix=event.key_prefix)
-            check_step(oracle, left, engine.reasons)
+            check_step(oracle, engine, left)
     oracle.release_all(now_s)
-    check_step(oracle, engine.release_all(), engine.reasons)
+    check_step(oracle, engine, engine.release_all())
     assert engine.pipeline.held == 0
     assert len(oracle.received) == engine.pipeline.accepted
     assert all(each.step is not None for each in oracle.received)
@@ -49,8 +50,9 @@ def assert_forgotten(engine: Engine, now_s: float) -> None:
     assert engine.cost == 0
 
 
-def check_step(oracle: Oracle, left: list[Left], reasons: Counter[str]) -> None:
-    """What left the engine is what the oracle let go in its last step."""
+def check_step(oracle: Oracle, engine: Engine, left: list[Left]) -> None:
+    """What left the engine is what the oracle let go in its last step, in requests that upb reads."""
+    assert len(left) == sum(_count(chunk) for chunk in engine.chunks)
     expected = [each for each in oracle.received if each.step == oracle.step - 1]
     assert sorted(each.span.name for each in expected) == sorted(each.span.name for each in left)
     for each in left:
@@ -58,7 +60,7 @@ def check_step(oracle: Oracle, left: list[Left], reasons: Counter[str]) -> None:
         problems = [difference(received, each) for received in candidates]
         assert "" in problems, problems
         expected.remove(candidates[problems.index("")])
-    assert Counter(each.reason for each in oracle.received if each.step == oracle.step - 1) == reasons
+    assert Counter(each.reason for each in oracle.received if each.step == oracle.step - 1) == engine.reasons
 
 
 def difference(received: Received, left: Left) -> str:
@@ -76,6 +78,11 @@ def difference(received: Received, left: Left) -> str:
     if len(kept) == len(received.span.attributes) and not left.raw.startswith(received.bytes.raw):
         return "bytes moved"
     return ""
+
+
+def _count(chunk: bytes) -> int:
+    request = ExportTraceServiceRequest.FromString(chunk)
+    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
 def kept_attributes(received: Received) -> list[bytes]:

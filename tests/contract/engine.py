@@ -98,6 +98,11 @@ class Engine:
         self, body: bytes, now_s: float = 0.0, *, is_langfuse: bool = False, key_prefix: bytes = b""
     ) -> list[Left]:
         """One request, to the end; what leaves at once."""
+        self.drive(body, now_s, is_langfuse, key_prefix)
+        return self.take()
+
+    def drive(self, body: bytes, now_s: float = 0.0, is_langfuse: bool = False, key_prefix: bytes = b"") -> None:
+        """One request, to the end; what leaves is not looked at, for tests that measure."""
         pipeline = self.pipeline
         scan = pipeline.scan(body)
         while scan.step(self.step):
@@ -108,7 +113,6 @@ class Engine:
             index = pipeline.ingest(scan, index, key_prefix, is_langfuse, now_s)
         while pipeline.work(self.step):
             pass
-        return self.take()
 
     def advance(self, now_s: float) -> list[Left]:
         """Tell the time; what leaves."""

@@ -7,7 +7,7 @@ from histories import History, histories
 from hypothesis import HealthCheck, given, settings
 
 DETERMINISTIC = settings(
-    max_examples=400, derandomize=True, deadline=None, database=None,
+    max_examples=800, derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

@@ -8,6 +8,8 @@ import pytest
 from craft import pending, request, span
 from engine import Engine, Setup, by_name
 
+from processor.trace.trace import NO_NODES
+
 U, S = {"user.id": "u"}, {"session.id": "s"}
 WEAK = {"gen_ai.user.id": "w"}
 FILLED = {"user.id": "u", "span_processor.derived": ["user.id"]}
@@ -192,6 +194,26 @@ def test_room_by_release() -> None:
     engine.pipeline.make_room(0, True)
     assert 20 == len(left) + len(engine.take())
     assert (0, 0) == (engine.pipeline.held, engine.cost)
+
+
+def test_no_room_for_what_is_on_its_way() -> None:
+    """S5, S17: a trace one of whose spans is still on its way through is not forgotten for room, a pending span included."""
+    engine = Engine(Setup(fill="none"))
+    pipeline = engine.pipeline
+    engine.deliver(request(span(1, 0, U, trace=7)))
+    engine.deliver(request(*[span(number, 1, trace=8) for number in range(2, 5000)]))
+    scan = pipeline.scan(request(span(1, trace=8), pending(90, 80, 1, trace=7)))
+    while scan.step(2000):
+        pass
+    assert 2 == pipeline.ingest(scan, 0, b"", False, 1.0)
+    assert pipeline.has_work
+    pipeline.make_room(0, True)
+    while pipeline.work(2000):
+        pass
+    left = engine.take()
+    assert 5000 == len(left)
+    assert ["u"] == [each.attributes.get("user.id") for each in left if each.span.trace_id[-1] == 7]
+    assert {} == NO_NODES
 
 
 def test_no_room_without_release() -> None:
