@@ -49,7 +49,7 @@ Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
 
 def default_memory_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """70 % of the container's memory limit in bytes, else 256 MiB (facts: a sidecar's usual limit)."""
+    """70 % of the container's memory limit in bytes, else 256 MiB."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limit = int((cgroup / name).read_text())
@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     variables_token: SecretStr | None = Field(None, description="the API key for `VARIABLES_URL`. Secret")
     variables_poll: Annotated[Duration, Field(ge=1)] = Field(
         30.0, description="how often `VARIABLES_URL` is asked; changes are also pushed"
+    )
+    variables_cache: Path | None = Field(
+        None, description="file that keeps the last good configuration of `VARIABLES_URL` for the next start"
     )
     variables_select: Names = Field(
         (), description="names of the variables to label spans with. Default: all, at most 16"

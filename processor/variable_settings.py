@@ -93,4 +93,4 @@ def server_from(settings: Settings) -> Endpoint | None:
         problems.append(f"{variable('variables_token')}: {error}")
     if problems:
         raise SettingsError(problems)
-    return Endpoint(origin, token, settings.variables_poll)
+    return Endpoint(origin, token, settings.variables_poll, cache=settings.variables_cache)

@@ -66,6 +66,7 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "VARIABLES_URL": ("", "https://logfire.example", "https://logfire.example"),
     "VARIABLES_TOKEN": ("", "pylf_x", SecretStr("pylf_x")),
     "VARIABLES_POLL": ("30s", "5m", 300.0),
+    "VARIABLES_CACHE": ("", "/var/lib/variables.json", Path("/var/lib/variables.json")),
     "VARIABLES_SELECT": ("", "prompt,model", ("prompt", "model")),
     "VARIABLES_SPANS": ("all", "Roots", "roots"),
     "TARGETING_KEY": ("user.id", "org.id", "org.id"),

@@ -14,7 +14,7 @@ MAX_MEMBERS: Final = 180
 MAX_MEMBER_BYTES: Final = 4096
 LANGFUSE: Final = "langfuse_"
 
-# Members of Langfuse's SDKs and the span attributes that they stand for (facts: langfuse 1.2).
+# Members of Langfuse's SDKs and the span attributes that they stand for.
 _LANGFUSE_KEYS: Final = {
     "langfuse_user_id": "user.id",
     "langfuse_session_id": "session.id",

@@ -47,7 +47,7 @@ _MARKERS: Final = {
     "logfire.pending_parent_id": PENDING_PARENT,
     "span_processor.derived": DERIVED,
 }
-# What the SDK writes on a resolve span (facts: logfire 5.1), whose scope is this.
+# What the SDK writes on a resolve span, whose scope is this.
 RESOLVE_SCOPE: Final = b"logfire.variables"
 RESOLVE_KEYS: Final = ("name", "label", "version", "reason", "targeting_key", "attributes")
 LANGUAGE_KEY: Final = "telemetry.sdk.language"

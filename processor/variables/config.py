@@ -2,7 +2,7 @@
 
 One invalid variable makes the whole configuration invalid; unknown fields are ignored; numbers may be written as
 texts. A broken regular expression, a circle of references and a weight of NaN are all valid here and fail where they
-are evaluated. The models are the SDK's data model (facts: pydantic, its lax mode); what they mean is `selection.py`'s.
+are evaluated. The models are the SDK's data model (pydantic, in its lax mode); what they mean is `selection.py`'s.
 
 A text is read and checked variable by variable: in a worker thread, no single call of the parser or of pydantic keeps
 the event loop waiting for longer than one variable takes (`documents.py` says why).

@@ -164,7 +164,7 @@ _OPERANDS: Mapping[str, str] = {
 
 
 def _version(variable: VariableConfig, label: str) -> int | None:
-    """The version of the value that a label leads to; None where it leads to none (facts, section 2.3)."""
+    """The version of the value that a label leads to; None where it leads to none."""
     visited: set[str] = set()
     while label not in visited:
         visited.add(label)

@@ -57,7 +57,7 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a variable gives, as the SDK's `get()` reports it (facts: `label` None is the code default).
+    """What a variable gives, as the SDK's `get()` reports it (`label` None is the code default).
 
     `selected`: the label that the rollout picked, even where it leads to no value. `override`: the index of the
     override that matched, from 0. `draw`: the number in [0, 1) that decided; None where nothing was drawn.

@@ -197,6 +197,21 @@ def test_a_server_that_errs(run: Run, backend: Run, server: ConfigurationServer)
     assert 0 == processor.stop()
 
 
+def test_a_start_without_the_server(run: Run, backend: Run, server: ConfigurationServer, tmp_path: Path) -> None:
+    """S24: the last good configuration is kept across a restart where a file for it is named."""
+    server.publish(configuration("one"))
+    downstream = backend().start()
+    settings = {**downstream.settings, **server.settings, "VARIABLES_CACHE": str(tmp_path / "last.json")}
+    processor = run("run", **settings)
+    assert "one" == label_of_a_new_trace(processor, downstream)
+    assert 0 == processor.stop()
+    server.status = 503
+    processor = run("run", **settings)
+    reloaded(processor, "loaded")
+    assert "one" == label_of_a_new_trace(processor, downstream)
+    assert 0 == processor.stop()
+
+
 def test_a_bad_start_with_a_file(run: Run, backend: Run, tmp_path: Path) -> None:
     """S24: without a usable file spans flow unlabelled, loudly, until there is one."""
     file = tmp_path / "variables.json"

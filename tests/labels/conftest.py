@@ -51,7 +51,7 @@ def make_condition(kind: str, attribute: str, **operand: Any) -> dict[str, Any]:
 
 
 def draw(name: str, targeting_key: str) -> str:
-    """Which of v1 and v2, half and half, the SDK for Python picks: its algorithm in one line (facts, section 2.1)."""
+    """Which of v1 and v2, half and half, the SDK for Python picks: its algorithm in one line."""
     return "v1" if random.Random(f"{name!r}:{targeting_key!r}").random() < 0.5 else "v2"
 
 
