@@ -13,7 +13,9 @@ _M_MMAP_THRESHOLD: Final = -3
 def prepare() -> None:
     """Before anything is allocated: request bodies come from the heap instead of a fresh mapping each.
 
-    Does nothing where the C library is not glibc.
+    Does nothing where the C library is not glibc. Measured over gRPC, 512 spans of 427 bytes a request, compiled, best
+    of five runs: 2.0 µs of CPU a span against 2.1 with glibc's own thresholds. 32 MiB is the most that glibc takes;
+    256 MiB instead of 64 for the second made no difference, but memory came back later.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -24,7 +26,12 @@ def prepare() -> None:
 
 
 def settle() -> None:
-    """When everything is made that lives as long as the process: the collector need not look at it again."""
+    """When everything is made that lives as long as the process: the collector need not look at it again.
+
+    Spans, contexts and traces are no subject of the collector, so this is about requests on their way, and the gain in
+    CPU is within the noise (1.95 µs a span against 1.9 with Python's own thresholds, best of five runs). It keeps a
+    full collection, which stops the loop, from coming with every few hundred requests.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
