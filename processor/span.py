@@ -18,6 +18,8 @@ EMITTED: Final = 4  # has left
 IS_ROOT: Final = 8
 
 # Reported and evaluated labels of managed variables stand under this prefix.
+NO_KEYS: Final[list[bytes]] = []  # shared, never changed
+NO_NAMES: Final[list[str]] = []
 LABEL_PREFIX: Final = b"logfire.variables."
 
 
@@ -59,12 +61,14 @@ class Context:
     (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside.
     `reported`: names of the variables whose labels are among the values. `derived`: the keys that were filled in
     (S12) or evaluated (S22); such a context is written, never inherited. `labelled`: names of the variables that were
-    evaluated.
+    evaluated. `cost`: estimated bytes; `holders`: how many frozen traces keep it, the memory's to count (S17).
     """
 
     __slots__ = (
         "baggage",
+        "cost",
         "derived",
+        "holders",
         "is_complete",
         "labelled",
         "lacks_session",
@@ -80,8 +84,10 @@ class Context:
         self.suffix = b"".join([value.encoded for value in values.values()])
         self.lacks_user: i64 = 0 if b"user.id" in values else 1
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
-        self.derived: list[bytes] = []
-        self.labelled: list[str] = []
+        self.derived = NO_KEYS
+        self.labelled = NO_NAMES
+        self.cost: i64 = 500 + 250 * len(values) + 3 * len(self.suffix)
+        self.holders: i64 = 0
         labels = [key for key, value in values.items() if value.encoded and key.startswith(LABEL_PREFIX)]
         self.reported = frozenset([key[len(LABEL_PREFIX) :].decode("utf-8", "replace") for key in labels])
         written: i64 = len([value for value in values.values() if value.encoded])
@@ -106,7 +112,7 @@ class Own:
         self.context = context
         self.present: set[bytes] = set()
         self.hollow: set[bytes] = set()
-        self.derived: list[bytes] = []
+        self.derived = NO_KEYS
         self.attributes: dict[str, object] | None = None
         self.is_app_root = False
         self.is_full = False

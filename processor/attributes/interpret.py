@@ -137,7 +137,7 @@ class Interpreter:
         verdict = judge(key, value, self.max_length)
         if verdict == VALID and isinstance(value, str):
             reading.own.present.add(key)
-            self._carry(reading, key, encode_text(value), False)
+            self._carry(reading, key, encode_text(value), False, value)
         elif verdict == ABSENT or value == ():
             reading.own.hollow.add(key)
         else:
@@ -153,7 +153,7 @@ class Interpreter:
             return
         encoded = encode_texts(good)
         reading.own.present.add(key)
-        self._carry(reading, key, encoded, False)
+        self._carry(reading, key, encoded, False, good)
         if len(good) < len(items):
             reading.rewritten += encode_attribute(key, encoded)
 
@@ -197,11 +197,11 @@ class Interpreter:
         if key == _TAGS:
             good = self._good_items(reading, key, tuple(split_tags(text)))
             if good:
-                self._carry(reading, key, encode_texts(good), False)
+                self._carry(reading, key, encode_texts(good), False, good)
             return
         verdict = judge(key, text, self.max_length)
         if verdict == VALID:
-            self._carry(reading, key, encode_text(text), False)
+            self._carry(reading, key, encode_text(text), False, text)
         elif verdict != ABSENT:
             reading.drops.append(Drop(BAGGAGE_GROUP, key, verdict, text))
 
@@ -211,12 +211,16 @@ class Interpreter:
         """
         for strong, weak, canonical in ((USER, USER_FALLBACK, USER_ID), (SESSION, SESSION_FALLBACK, SESSION_ID)):
             if strong in reading.best:
-                self._carry(reading, canonical, encode_text(reading.best[strong][1]), False)
+                self._choice(reading, canonical, reading.best[strong][1], False)
             elif weak in reading.best:
-                self._carry(reading, canonical, encode_text(reading.best[weak][1]), True)
+                self._choice(reading, canonical, reading.best[weak][1], True)
 
-    def _carry(self, reading: Reading, key: bytes, encoded: bytes, is_weak: bool) -> None:
-        reading.values[key] = Value(key, encoded, encode_attribute(key, encoded), is_weak, as_seen(read_value(encoded)))
+    def _choice(self, reading: Reading, key: bytes, text: str, is_weak: bool) -> None:
+        self._carry(reading, key, encode_text(text), is_weak, text)
+
+    def _carry(self, reading: Reading, key: bytes, encoded: bytes, is_weak: bool, data: object) -> None:
+        """Carry a value: `encoded` is its AnyValue, `data` what conditions see."""
+        reading.values[key] = Value(key, encoded, encode_attribute(key, encoded), is_weak, data)
 
     def _drop(self, reading: Reading, group: str, key: bytes, reason: str, value: object) -> None:
         """Report an invalid value; cut it where the key is the backend's own (S7)."""

@@ -13,7 +13,7 @@ from processor.attributes.keys import LANGUAGE_KEY
 from processor.attributes.reported import label_value
 from processor.span import IS_ROOT, Context, Group, Own, Span
 
-_REMEMBERED: Final = 4096  # contexts with labels
+_REMEMBERED: Final = 12_288  # contexts with labels
 
 
 class Labeller:

@@ -67,6 +67,7 @@ class Memory:
 
     def thaw(self, trace: Trace) -> None:
         """Open a trace again for a late span."""
+        self._hold_contexts(trace, -1)
         count = trace.thaw()
         self._charge(trace, count * (NODE_COST - ID_COST))
 
@@ -81,6 +82,7 @@ class Memory:
         if trace.undecided == 0 and trace.pendings == 0 and trace.is_open and not trace.is_thawed:
             count = trace.freeze()
             self._charge(trace, TRACE_COST + count * ID_COST - trace.cost)
+            self._hold_contexts(trace, 1)
         if not trace.is_queued:
             trace.is_queued = True
             trace.queued_s = now_s
@@ -138,6 +140,7 @@ class Memory:
         """Keep only what the trace's spans agreed on."""
         if trace.is_open:
             trace.unlink()
+        self._hold_contexts(trace, -1)
         trace.frozen = None
         trace.undecided = 0
         trace.pendings = 0
@@ -155,6 +158,17 @@ class Memory:
         trace.is_forgotten = True
         del self.traces[trace.key]
         self.forgotten[reason] += 1
+
+    def _hold_contexts(self, trace: Trace, holders: i64) -> None:
+        """Count the contexts of a frozen trace, each once however many traces share it."""
+        frozen = trace.frozen
+        while frozen is not None:
+            context = frozen.context
+            before = context.holders
+            context.holders += holders
+            if before == 0 or context.holders == 0:
+                self.cost += holders * context.cost
+            frozen = frozen.more
 
     def _charge(self, trace: Trace, cost: i64) -> None:
         trace.cost += cost
