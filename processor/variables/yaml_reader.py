@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import yaml  # type: ignore[import-untyped, unused-ignore]  # ships no types
+import yaml
 
 from processor.variables.documents import DocumentError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import collector
 import machine
-import psutil  # type: ignore[import-untyped]  # psutil ships no types
+import psutil
 import report
 from rows import Row, main_rows, peer_rows, select
 from scenarios import Effort, Figures, Scene
