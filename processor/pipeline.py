@@ -20,6 +20,7 @@ from processor.attributes.labels import Labeller
 from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
+from processor.origin import NO_ORIGIN, Origin
 from processor.span import IS_ROOT, Context, Group, Own
 from processor.trace.buffer import Buffer
 from processor.trace.releases import forget_bytes
@@ -84,6 +85,12 @@ class Pipeline:
         for reason, count in rejected.items():
             self.malformed[reason] = self.malformed.get(reason, 0) + count
 
+    def forget_groups(self) -> None:
+        """Let go of the resources and scopes of which nothing is held, and so of their origins."""
+        self.groups.forget()
+        if self.reader.labeller is not None:
+            self.reader.labeller.forget()
+
     def make_room(self, wanted_cost: int, may_release: bool) -> None:
         """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones
         (S17).
@@ -93,27 +100,26 @@ class Pipeline:
 
     def configure(self, keys: CarriedKeys, labeller: Labeller | None) -> None:
         """From now on look for `keys`, and label new traces by `labeller`. Traces that are known keep theirs (S24)."""
+        self.forget_groups()
         self.contexts.required = keys.required
         self.contexts.memo.clear()
         self.reader = Reader(keys, self.contexts, self.max_length, labeller)
-        self.groups = Groups()
 
-    def scan(self, body: bytes) -> Scan:
+    def scan(self, body: bytes, origin: Origin = NO_ORIGIN) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
-        scan = Scan(body, self.reader.keys.interests, self.groups, self.contexts.empty)
+        scan = Scan(body, origin, self.reader.keys.interests, self.groups, self.contexts.empty)
         scan.reader = self.reader
         return scan
 
-    def ingest(self, scan: Scan, start: i64, key_prefix: bytes, is_langfuse: bool, now_s: float) -> i64:
+    def ingest(self, scan: Scan, start: i64, is_langfuse: bool, now_s: float) -> i64:
         """Take responsibility for up to STEP spans of a finished scan from index `start` on; the next index.
 
-        `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own
-        exporter.
+        `is_langfuse`: the request is of Langfuse's own exporter.
         """
         end: i64 = min(start + STEP, len(scan.spans))
         buffer = self.buffer
         spans = scan.spans
-        traces = self._place(scan, start, end, key_prefix, is_langfuse, now_s)
+        traces = self._place(scan, start, end, is_langfuse, now_s)
         # Backwards: SDKs send children before their parents, so that most parents are decided when their children
         # are settled.
         index: i64 = end - 1
@@ -130,13 +136,12 @@ class Pipeline:
                     buffer.close(trace)
         return end
 
-    def _place(
-        self, scan: Scan, start: i64, end: i64, key_prefix: bytes, is_langfuse: bool, now_s: float
-    ) -> list[Trace]:
+    def _place(self, scan: Scan, start: i64, end: i64, is_langfuse: bool, now_s: float) -> list[Trace]:
         """Read what the spans say and put them into their traces; the trace of each."""
         spans = scan.spans
         trace_ids = scan.trace_ids
         all_hits = scan.hits
+        key_prefix: bytes = scan.origin.key_prefix
         reader = cast(Reader, scan.reader)
         buffer = self.buffer
         buffer.labeller = reader.labeller
@@ -184,8 +189,8 @@ class Pipeline:
         self._write()
         return more
 
-    def take_chunks(self) -> list[tuple[bytes, int]]:
-        """What is to be exported now: request bytes and their number of spans."""
+    def take_chunks(self) -> list[tuple[bytes, int, Origin]]:
+        """What is to be exported now: request bytes, their number of spans, and whose they are."""
         return self.framer.take()
 
     def take_resolves(self) -> list[tuple[dict[str, object], Group]]:
