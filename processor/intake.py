@@ -1,4 +1,4 @@
-"""Takes responsibility for requests: drives the pipeline, hands what is released to the queue, answers.
+"""Takes responsibility for requests: drives the pipeline, hands what is released to the downstreams, answers.
 
 The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits
 nothing else touches the trees, so every span is at all times held, queued, exported or lost (S25).
@@ -13,8 +13,10 @@ from typing import Final
 
 from processor.attributes.reading import Drop
 from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
+from processor.export.downstreams import Downstreams
 from processor.export.export import Chunk
-from processor.export.queue import Queue
+from processor.export.ledger import Counts
+from processor.origin import Origins
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
 from processor.signals import HOP_HEADER, Signal
@@ -22,15 +24,14 @@ from processor.telemetry import Accounting, Warnings
 from processor.trace.settings import BY_SHUTDOWN
 
 LANGFUSE_HEADER: Final = "x-langfuse-sdk-name"
-# The headers of a request that matter to us; listeners pass on no others.
+# The headers of a request that matter to us, besides those that are forwarded; listeners pass on no others.
 WANTED_HEADERS: Final = (LANGFUSE_HEADER,)
 # How often waiting traces are looked at: far below a tick of MAX_WAIT, and nothing when nothing waits.
 _TICK_S: Final = 0.1
 
 
 class Intake:
-    """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of
-    dropped values.
+    """The receiver behind the listeners. `on_drops` hears of dropped values.
 
     `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
     other processors.
@@ -39,17 +40,17 @@ class Intake:
     def __init__(
         self,
         pipeline: Pipeline,
-        queue: Queue,
+        downstreams: Downstreams,
+        origins: Origins,
         warnings: Warnings,
-        memory_bytes: int,
         on_drops: Callable[[Sequence[Drop]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pipeline = pipeline
-        self.queue = queue
+        self.downstreams = downstreams
+        self.origins = origins
         self.refused: dict[str, int] = {"memory": 0}
         self._warnings = warnings
-        self._memory_bytes = memory_bytes
         self._on_drops = on_drops
         self.on_hops: Callable[[str], None] = lambda path: None
         self.on_traces: Callable[[], None] = lambda: None
@@ -67,7 +68,7 @@ class Intake:
         now_s = self._clock()
         pipeline = self.pipeline
         try:
-            scan = pipeline.scan(request.body)
+            scan = pipeline.scan(request.body, self.origins.of(request.headers))
             while scan.step(STEP):
                 await asyncio.sleep(0)
         except MalformedRequest:
@@ -77,7 +78,7 @@ class Intake:
         is_langfuse = LANGFUSE_HEADER in request.headers
         index = 0
         while index < len(scan.spans):
-            index = pipeline.ingest(scan, index, b"", is_langfuse, now_s)
+            index = pipeline.ingest(scan, index, is_langfuse, now_s)
             self._flush()
             if index < len(scan.spans):
                 await asyncio.sleep(0)
@@ -104,24 +105,27 @@ class Intake:
             await asyncio.sleep(0)
         self._flush()
 
-    def accounting(self) -> Accounting:
-        """Where every accepted span is, in this instant."""
-        counts = self.queue.ledger.counts[Signal.TRACES]
+    def accounting(self) -> dict[str, Accounting]:
+        """Where every accepted span is for each downstream, in this instant."""
+        queues = self.downstreams.queues.items()
+        return {name: self._account(queue.ledger.counts[Signal.TRACES]) for name, queue in queues}
+
+    def _account(self, counts: Counts) -> Accounting:
         lost = {reason.label: number for reason, number in counts.lost.items() if number}
         return Accounting(self.pipeline.accepted, counts.exported, lost, self.pipeline.held, counts.queued)
 
     def _relay(self, request: Request) -> Answer:
         """Metrics and logs pass as they are (S31)."""
-        if not self.queue.takes(request.signal):
-            raise UnsupportedSignal(f"the downstream does not take {request.signal.value}")
+        if not self.downstreams.takes(request.signal):
+            raise UnsupportedSignal(f"no downstream takes {request.signal.value}")
         if request.body:
-            self.queue.offer(Chunk(request.signal, request.body, 1))
+            self.downstreams.offer(Chunk(request.signal, request.body, 1, self.origins.of(request.headers)))
         return Answer()
 
     def _flush(self) -> None:
-        """Hand what the pipeline released to the queue."""
-        for body, count in self.pipeline.take_chunks():
-            self.queue.offer(Chunk(Signal.TRACES, body, count))
+        """Hand what the pipeline released to the downstreams."""
+        for body, count, origin in self.pipeline.take_chunks():
+            self.downstreams.offer(Chunk(Signal.TRACES, body, count, origin))
 
     def _start_pump(self) -> None:
         if self._pump is None or self._pump.done():
@@ -137,21 +141,22 @@ class Intake:
 
     def _make_room(self, size_bytes: int) -> None:
         """Refuse what does not fit; before that forget what can be forgotten and let go of what waits (S17)."""
-        if not self.queue.has_room(size_bytes):
+        downstreams = self.downstreams
+        room = downstreams.room_beside(size_bytes)
+        if room < 0:
             self._refuse()
-        room = self._memory_bytes - self.queue.used_bytes - size_bytes
         if self.pipeline.cost > room:
-            # While the downstream takes spans, letting go of the oldest makes room; else it would only move them to
-            # the queue.
-            self.pipeline.make_room(room, self.queue.is_available)
+            # While a downstream takes spans, letting go of the oldest makes room; else it would only move them to the
+            # queues.
+            self.pipeline.make_room(room, downstreams.is_available)
             self._flush()
-            if self.pipeline.cost + self.queue.used_bytes + size_bytes > self._memory_bytes:
+            if self.pipeline.cost > downstreams.room_beside(size_bytes):
                 self._refuse()
 
     def _refuse(self) -> None:
         self.refused["memory"] += 1
         raise ComeBackLater(
-            "the memory limit is reached; the downstream is behind", 1 if self.queue.is_available else 2
+            "the memory limit is reached; the downstream is behind", 1 if self.downstreams.is_available else 2
         )
 
     def _answer(self, rejected: dict[str, int], now_s: float) -> Answer:

@@ -21,6 +21,7 @@ from processor.attributes.labels import Labeller
 from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
+from processor.origin import NO_ORIGIN, Origin
 from processor.span import IS_ROOT, Context, Group, Own, Span
 from processor.trace.buffer import Buffer
 from processor.trace.keeper import Keeper
@@ -99,6 +100,12 @@ class Pipeline:
         for reason, count in rejected.items():
             self.malformed[reason] = self.malformed.get(reason, 0) + count
 
+    def forget_groups(self) -> None:
+        """Let go of the resources and scopes of which nothing is held, and so of their origins."""
+        self.groups.forget()
+        if self.reader.labeller is not None:
+            self.reader.labeller.forget()
+
     def make_room(self, wanted_cost: int, may_release: bool) -> None:
         """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones
         (S17).
@@ -108,27 +115,26 @@ class Pipeline:
 
     def configure(self, keys: CarriedKeys, labeller: Labeller | None) -> None:
         """From now on look for `keys`, and label new traces by `labeller`. Traces that are known keep theirs (S24)."""
+        self.forget_groups()
         self.contexts.required = keys.required
         self.contexts.memo.clear()
         self.reader = Reader(keys, self.contexts, self.max_length, labeller)
-        self.groups = Groups()
 
-    def scan(self, body: bytes) -> Scan:
+    def scan(self, body: bytes, origin: Origin = NO_ORIGIN) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
-        scan = Scan(body, self.reader.keys.interests, self.groups, self.contexts.empty)
+        scan = Scan(body, origin, self.reader.keys.interests, self.groups, self.contexts.empty)
         scan.reader = self.reader
         return scan
 
-    def ingest(self, scan: Scan, start: i64, key_prefix: bytes, is_langfuse: bool, now_s: float) -> i64:
+    def ingest(self, scan: Scan, start: i64, is_langfuse: bool, now_s: float) -> i64:
         """Take responsibility for up to STEP spans of a finished scan from index `start` on; the next index.
 
-        `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own
-        exporter.
+        `is_langfuse`: the request is of Langfuse's own exporter.
         """
         end: i64 = min(start + STEP, len(scan.spans))
         buffer = self.buffer
         spans = scan.spans
-        traces = self._place(scan, start, end, key_prefix, is_langfuse, now_s)
+        traces = self._place(scan, start, end, is_langfuse, now_s)
         # Backwards: SDKs send children before their parents, so that most parents are decided when their children
         # are settled.
         index: i64 = end - 1
@@ -145,13 +151,12 @@ class Pipeline:
                     buffer.close(trace)
         return end
 
-    def _place(
-        self, scan: Scan, start: i64, end: i64, key_prefix: bytes, is_langfuse: bool, now_s: float
-    ) -> list[Trace]:
+    def _place(self, scan: Scan, start: i64, end: i64, is_langfuse: bool, now_s: float) -> list[Trace]:
         """Read what the spans say and put them into their traces; the trace of each."""
         spans = scan.spans
         trace_ids = scan.trace_ids
         all_hits = scan.hits
+        key_prefix: bytes = scan.origin.key_prefix
         reader = cast(Reader, scan.reader)
         buffer = self.buffer
         buffer.labeller = reader.labeller
@@ -199,8 +204,8 @@ class Pipeline:
         self._write()
         return more
 
-    def take_chunks(self) -> list[tuple[bytes, int]]:
-        """What is to be exported now: request bytes and their number of spans."""
+    def take_chunks(self) -> list[tuple[bytes, int, Origin]]:
+        """What is to be exported now: request bytes, their number of spans, and whose they are."""
         return self.framer.take()
 
     # ---- what is held, to be kept elsewhere
@@ -230,9 +235,9 @@ class Pipeline:
             row.body = framer.take()[0][0]
         return rows
 
-    def restore(self, body: bytes, places: dict[int, int], is_langfuse: bool, now_s: float) -> None:
+    def restore(self, body: bytes, origin: Origin, places: dict[int, int], is_langfuse: bool, now_s: float) -> None:
         """Hold the spans of a row again: those whose index in the row has a place. Raises `MalformedRequest`."""
-        scan = self.scan(body)
+        scan = self.scan(body, origin)
         while scan.step(STEP):
             pass
         indexes = sorted([index for index in places if index < len(scan.spans)])
@@ -243,13 +248,13 @@ class Pipeline:
                 keeper.places[span] = places[index]
         at: i64 = 0
         while at < len(scan.spans):
-            at = self.ingest(scan, at, b"", is_langfuse, now_s)
+            at = self.ingest(scan, at, is_langfuse, now_s)
         self.take_drops()  # they were told when the spans came
         self.accepted -= at
         self.recovered += at
 
-    def remember(self, record: bytes, now_s: float) -> None:
-        """Know again what the keeper of another process told of a trace. Raises `Malformed`."""
+    def remember(self, record: bytes, now_s: float) -> bytes:
+        """Know again what the keeper of another process told of a trace; its key. Raises `Malformed`."""
         known = load_known(record, self.contexts)
         trace = self.buffer.open(known.key, now_s)
         for context, ids in known.ids:
@@ -257,6 +262,7 @@ class Pipeline:
         trace.said = known.said
         trace.conflicts = known.conflicts or None
         self.buffer.close(trace)
+        return known.key
 
     def take_resolves(self) -> list[tuple[dict[str, object], Group]]:
         """What resolve spans said since the last call (S23)."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -19,12 +20,17 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
-from processor.export.batch import Limits
-from processor.export.endpoint import addresses, downstream_from, own_listener
-from processor.export.export import Client
-from processor.export.queue import Queue
-from processor.export.split import split_request
+from processor.delivery import (
+    TERMINAL,
+    build_downstreams,
+    describe_downstreams,
+    forwarded_headers,
+    resolve_downstreams,
+)
+from processor.exporters import exporters_of
+from processor.header_names import HeaderNames
 from processor.intake import WANTED_HEADERS, Intake
+from processor.origin import Origins
 from processor.pipeline import Pipeline
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
@@ -48,6 +54,7 @@ _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
 _REPORT_S: Final = 60.0
 _MAX_HOPS: Final = 32
+_KEY_BYTES: Final = 32
 # grpcio writes to standard error past every logger, and watches for forks that do not happen here.
 _GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
 
@@ -97,21 +104,6 @@ def listen_addresses(settings: Settings) -> dict[str, str]:
     return {variable(name): getattr(settings, name) for name in names if getattr(settings, name) != "off"}
 
 
-def build_client(settings: Settings, hop: str) -> Client:
-    """The client of the downstream that the settings name. Raises `SettingsError`."""
-    downstream = downstream_from(settings)
-    problem = own_listener(downstream, listen_addresses(settings))
-    if problem:
-        raise SettingsError([problem])
-    if downstream.protocol == "grpc":
-        from processor.export.otlp_grpc import GrpcClient
-
-        return GrpcClient(downstream, hop)
-    from processor.export.otlp_http import HttpClient
-
-    return HttpClient(downstream, hop)
-
-
 class Service:
     """One running processor. `run` returns the exit code."""
 
@@ -123,26 +115,28 @@ class Service:
         self._stop = asyncio.Event()
         self._signals = 0
         self._exit_code = 0
+        found = resolve_downstreams(settings, listen_addresses(settings))
         self.pipeline = build_pipeline(settings)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
-        client: Client = self.terminal or build_client(settings, self._hop)
         on_drops = None
         if self.terminal is not None:
             self.pipeline.observer = self.terminal.view.observe
             on_drops = self.terminal.view.warn
         memory = settings.memory_limit
-        limits = Limits(
-            capacity_bytes=int(memory * _KEPT_SHARE),
-            batch_max_items=settings.batch_max_spans,
-            batch_max_bytes=settings.batch_max_size,
-            batch_max_delay_s=settings.batch_max_delay,
-            max_age_s=settings.queue_max_age,
+        kept_bytes = int(memory * _KEPT_SHARE)
+        self.downstreams = build_downstreams(
+            settings, self._hop, found, self.terminal, kept_bytes, lambda: self.pipeline.cost
         )
-        self.queue = Queue(client, limits, split=split_request)
-        self._client = client
+        self._forwarded = forwarded_headers(settings)
+        origins = Origins(
+            HeaderNames(self._forwarded),
+            HeaderNames(settings.tenant_headers),
+            secrets.token_bytes(_KEY_BYTES),
+            self.pipeline.forget_groups,
+        )
         self._hops: dict[str, None] = {}
         self.warnings = Warnings(settings.warn_sender)
-        self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE), on_drops)
+        self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.intake.on_hops = self._pass_on_hops
         self.labelling: Labelling | None = None
@@ -184,27 +178,28 @@ class Service:
             self._spawn(self.labelling.run())
         await self._listen()
         await self._start_admin()
-        self.queue.start()
+        self.downstreams.start()
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
-            self._spawn(self.terminal.show_forever(lambda: self.intake.accounting().numbers()))
+            self._spawn(self.terminal.show_forever(lambda: self.intake.accounting()[TERMINAL].numbers()))
         self.is_ready = True
 
     async def _listen(self) -> None:
         """Bind the listeners. An address that cannot be bound is a problem of its setting."""
         settings = self.settings
         size = settings.max_request_bytes
+        wanted = [*WANTED_HEADERS, *self._forwarded]
         problems = []
         for name, endpoint in listen_addresses(settings).items():
             if "GRPC" in name:
                 from processor.receive.grpc import GrpcListener
 
-                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, wanted)
             else:
                 from processor.receive.http import HttpListener
 
-                listener = HttpListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener = HttpListener(endpoint, self.intake, self.admission, size, wanted)
             try:
                 await listener.start()
             except OSError as error:
@@ -233,9 +228,7 @@ class Service:
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says in this instant."""
-        found = dict(
-            status(self.settings, self.intake, self.queue, self.warnings, self.admission.refused, time.monotonic())
-        )
+        found = dict(status(self.settings, self.intake, self.warnings, self.admission.refused, time.monotonic()))
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
         return found
@@ -259,18 +252,20 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.intake.release_all()
-        await self.queue.drain(deadline)
-        await self.queue.close()
+        await self.downstreams.drain(deadline)
+        await self.downstreams.close()
         if self.admin is not None:
             await self.admin.stop(0)
         accounting = self.intake.accounting()
         if self.terminal is not None:
-            self.terminal.view.footer(accounting.numbers())
+            self.terminal.view.footer(accounting[TERMINAL].numbers())
             self.terminal.finish()
-        LOG.info(
-            "stopped: accepted %d = exported %d + lost %d",
-            accounting.accepted, accounting.exported, sum(accounting.lost.values()),
-        )  # fmt: skip
+        for name, each in accounting.items():
+            LOG.info(
+                "stopped%s: accepted %d = exported %d + lost %d",
+                f" {name}" if self.settings.exporters else "",
+                each.accepted, each.exported, sum(each.lost.values()),
+            )  # fmt: skip
 
     def _pass_on_hops(self, path: str) -> None:
         """The processes that spans came through go on with them, so that a loop over several is broken (S30)."""
@@ -279,7 +274,7 @@ class Service:
             self._hops[hop.strip()] = None
         while len(self._hops) > _MAX_HOPS:
             del self._hops[next(iter(self._hops))]
-        self._client.hop = ",".join([*self._hops, self._hop])
+        self.downstreams.mark(",".join([*self._hops, self._hop]))
 
     def _on_signal(self) -> None:
         self._signals += 1
@@ -304,11 +299,9 @@ class Service:
             f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}"
             for name, listener in self.listeners.items()
         ]
-        downstream = self.settings.exporter_otlp_endpoint
-        return [
-            *where,
-            f"to {downstream}" if downstream and self.settings.exporter_kind == "otlp" else "to the terminal",
-        ]
+        if self.terminal is not None:
+            return [*where, "to the terminal"]
+        return [*where, *(f"to {exporter.otlp_endpoint}" for exporter in exporters_of(self.settings))]
 
 
 def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
@@ -333,7 +326,7 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, _check_downstream):
+    for check in (check_variables, lambda each: describe_downstreams(each, listen_addresses(each))):
         try:
             lines += check(settings) or []
         except SettingsError as error:
@@ -341,15 +334,3 @@ def check_settings(settings: Settings) -> list[str]:
     if problems:
         raise SettingsError(problems)
     return lines
-
-
-def _check_downstream(settings: Settings) -> list[str]:
-    if settings.exporter_kind == "console":
-        return ["downstream: the terminal"]
-    downstream = downstream_from(settings)
-    problem = own_listener(downstream, listen_addresses(settings))
-    if problem:
-        raise SettingsError([problem])
-    resolves = bool(addresses(downstream.host, downstream.port))
-    remark = "" if resolves else ", a name that does not resolve now"
-    return [f"downstream: {downstream.protocol} to {downstream.target}{remark}"]

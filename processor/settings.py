@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
+from processor.exporters import check_names, problems_of_exporters, split_names, with_exporters
+from processor.header_names import check_patterns
 from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
 
 __all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
@@ -30,13 +32,6 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _split(value: object) -> object:
-    """`a,b` to a tuple; what is no string is left for pydantic to judge."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -44,7 +39,8 @@ def _lower(value: object) -> object:
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]  # far from 64 bits, as the units' bounds are
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_names)]
+HeaderPatterns = Annotated[Names, AfterValidator(check_patterns)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
 
@@ -103,6 +99,21 @@ class Settings(BaseSettings):
     exporter_otlp_certificate: Path | None = Field(None, description="PEM file of the authorities to trust")
     exporter_otlp_client_certificate: Path | None = Field(None, description="PEM file of the client certificate (mTLS)")
     exporter_otlp_client_key: Path | None = Field(None, description="PEM file of the client's private key (mTLS)")
+    exporter_forward_headers: HeaderPatterns = Field(
+        (),
+        description="headers of senders that go out with their spans, `*` at the end allowed, e.g. "
+        "`authorization,x-langfuse-*`",
+    )
+    exporters: Annotated[Names, AfterValidator(check_names)] = Field(
+        (),
+        description="names of several downstreams, e.g. `langfuse,logfire`. Each has its own variables, such as "
+        "`EXPORTER_LANGFUSE_OTLP_ENDPOINT` and `EXPORTER_LANGFUSE_FORWARD_HEADERS`, in place of `EXPORTER_OTLP_…` and "
+        "`EXPORTER_FORWARD_HEADERS`",
+    )
+    tenant_headers: HeaderPatterns = Field(
+        ("authorization", "x-langfuse-public-key"),
+        description="headers that, where they are forwarded, keep the traces of their senders apart",
+    )
     user_id_keys: Names = Field(
         (
             "langfuse.user.id", "user.id", "langfuse_user_id", "enduser.id",
@@ -209,17 +220,18 @@ class Settings(BaseSettings):
     @property
     def exporter_kind(self) -> str:
         """`otlp` or `console`: what `EXPORTER` says, else what the endpoint implies."""
-        return self.exporter or ("otlp" if self.exporter_otlp_endpoint else "console")
+        return self.exporter or ("otlp" if self.exporter_otlp_endpoint or self.exporters else "console")
 
 
 def load() -> Settings:
     """The settings of this process's environment. Raises `SettingsError` with every problem at once."""
-    secrets = secret_fields()
-    problems = unknown_names(os.environ, Settings.model_fields, secrets)
+    model = with_exporters(Settings, variables(os.environ).get(variable("exporters"), ""))
+    secrets = secret_fields(model)
+    problems = unknown_names(os.environ, model.model_fields, secrets)
     values, unreadable = read_secret_files(os.environ, secrets)
     problems += unreadable
     try:
-        settings = Settings.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
         problems += [explain(detail, secrets) for detail in error.errors()]
         raise SettingsError(problems) from None
@@ -229,9 +241,9 @@ def load() -> Settings:
     return settings
 
 
-def secret_fields() -> list[str]:
+def secret_fields(model: type[Settings] = Settings) -> list[str]:
     """Fields whose value must never be shown, and which `…_FILE` may supply."""
-    annotations = {name: field.annotation for name, field in Settings.model_fields.items()}
+    annotations = {name: field.annotation for name, field in model.model_fields.items()}
     return [name for name, annotation in annotations.items() if SecretStr in (annotation, *get_args(annotation))]
 
 
@@ -244,11 +256,7 @@ def origin(name: str, environ: Mapping[str, str]) -> str:
 
 def _contradictions(settings: Settings) -> list[str]:
     """Settings that are each right and together wrong."""
-    problems = []
-    if settings.exporter == "otlp" and not settings.exporter_otlp_endpoint:
-        problems.append(
-            f"{PREFIX}EXPORTER_OTLP_ENDPOINT: needed where {PREFIX}EXPORTER=otlp, e.g. http://collector:4317"
-        )
+    problems = problems_of_exporters(settings)
     if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
         problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
     problems += _shared_addresses(settings)
@@ -256,8 +264,6 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
         problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
-    if (settings.exporter_otlp_client_certificate is None) != (settings.exporter_otlp_client_key is None):
-        problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")
     if settings.variables_url and settings.variables_file:
         problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
     if settings.variables_url and not settings.variables_token:

@@ -32,6 +32,9 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "EXPORTER_OTLP_CERTIFICATE": ("", "/etc/ca.pem", Path("/etc/ca.pem")),
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": ("", "/etc/client.pem", Path("/etc/client.pem")),
     "EXPORTER_OTLP_CLIENT_KEY": ("", "/etc/client.key", Path("/etc/client.key")),
+    "EXPORTER_FORWARD_HEADERS": ("", "Authorization, x-langfuse-*", ("authorization", "x-langfuse-*")),
+    "EXPORTERS": ("", "langfuse,logfire", ("langfuse", "logfire")),
+    "TENANT_HEADERS": ("authorization,x-langfuse-public-key", "x-tenant", ("x-tenant",)),
     "USER_ID_KEYS": (
         "langfuse.user.id,user.id,langfuse_user_id,enduser.id,traceloop.association.properties.user_id,"
         "ai.telemetry.metadata.userId,lmnr.association.properties.user_id,langsmith.metadata.user_id,usr.id",
@@ -88,6 +91,7 @@ WITH: Mapping[str, Mapping[str, str]] = {
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": {"EXPORTER_OTLP_CLIENT_KEY": "/etc/client.key"},
     "EXPORTER_OTLP_CLIENT_KEY": {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/etc/client.pem"},
     "VARIABLES_URL": {"VARIABLES_TOKEN": "pylf_x"},
+    "EXPORTERS": {f"EXPORTER_{name}_OTLP_ENDPOINT": "http://collector:4317" for name in ("LANGFUSE", "LOGFIRE")},
 }
 # What cannot be told from what is shown: secrets.
 SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN")
@@ -189,6 +193,7 @@ def test_otlp_s_own_variables_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> N
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1"}, "otlp"),
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "console"}, "console"),
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "otlp"}, "otlp"),
+        ({"EXPORTERS": "a", "EXPORTER_A_OTLP_ENDPOINT": "http://c:1"}, "otlp"),
     ],
 )
 def test_exporter_follows_from_the_endpoint(given: dict[str, str], kind: str, put: Any) -> None:
@@ -250,6 +255,26 @@ def test_memory_limit_follows_from_the_container(files: dict[str, str], limit: i
         ("EXPORTER", "kafka", "must be 'otlp' or 'console', not 'kafka'"),
         ("EXPORTER_OTLP_PROTOCOL", "http", "must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
         ("EXPORTER_OTLP_COMPRESSION", "zstd", "must be 'none' or 'gzip', not 'zstd'"),
+        (
+            "EXPORTER_FORWARD_HEADERS", "authorization,content-type",
+            "'content-type' names a header that belongs to the protocol; list names such as authorization or "
+            "x-langfuse-*, not 'authorization,content-type'",
+        ),
+        (
+            "EXPORTER_FORWARD_HEADERS", "grpc-*",
+            "'grpc-*' names a header that belongs to the protocol; list names such as authorization or x-langfuse-*, "
+            "not 'grpc-*'",
+        ),
+        (
+            "EXPORTER_FORWARD_HEADERS", "*",
+            "'*' has a name that is not of letters, digits, `-`, `_` and `.`; list names such as authorization or "
+            "x-langfuse-*, not '*'",
+        ),
+        (
+            "TENANT_HEADERS", "key-bin",
+            "'key-bin' names a binary header, which text cannot give; list names such as authorization or "
+            "x-langfuse-*, not 'key-bin'",
+        ),
         ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
     ],
 )  # fmt: skip

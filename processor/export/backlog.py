@@ -13,6 +13,7 @@ from processor.export.batch import Batch, Limits, Lines, Split, halve
 from processor.export.export import Chunk, LossReason, Outcome
 from processor.export.ledger import Ledger
 from processor.export.notices import Notices
+from processor.header_names import HeaderNames
 from processor.signals import Signal
 
 # A backend may say "too large" and mean a quota. After so many single items under 64 KiB, which no backend finds too
@@ -22,17 +23,22 @@ _SMALL_BYTES = 64 * 1024
 
 
 class Backlog:
-    """Chunks and batches that wait. Belongs to the queue. `on_settled` is called after items have left."""
+    """Chunks and batches that wait for the downstream `name`. Belongs to the queue.
 
-    def __init__(self, limits: Limits, split: Split, on_settled: Callable[[], None]) -> None:
+    `forwards`: which headers of senders go out with their chunks. `on_settled` is called after items have left.
+    """
+
+    def __init__(
+        self, name: str, limits: Limits, forwards: HeaderNames, split: Split, on_settled: Callable[[], None]
+    ) -> None:
         self.ledger = Ledger()
-        self.notices = Notices()
+        self.notices = Notices(name)
         self._gathers = limits.batch_max_delay_s > 0
         self._max_age_s = float("inf") if limits.max_age_s is None else limits.max_age_s
         self._nothing_expires_before = float("-inf")  # so that most calls of `expire` end at a comparison
         self._split = split
         self._on_settled = on_settled
-        self._lines = Lines(limits)
+        self._lines = Lines(limits, forwards)
         self._retries: deque[Batch] = deque()
         self._vain_splits = 0
 
@@ -44,10 +50,27 @@ class Backlog:
         self.ledger.accept(chunk)
         self._lines.add(chunk, now)
 
-    def refuse(self, chunk: Chunk, now: float) -> None:
-        """A chunk that comes after the end: accepted, for it was acknowledged, and lost in the same step."""
+    def refuse(self, chunk: Chunk, reason: LossReason, now: float) -> None:
+        """A chunk that cannot wait: accepted, for it was acknowledged, and lost in the same step."""
         self.ledger.accept(chunk)
-        self._lose_all([], [chunk], LossReason.SHUTDOWN, now)
+        self._lose_all([], [chunk], reason, now)
+
+    def shed(self, wanted_bytes: int, now: float) -> None:
+        """Give up the oldest parts until no more than so many bytes are held, or nothing waits (S27)."""
+        excess = self.ledger.queued_bytes - wanted_bytes
+        batches: list[Batch] = []
+        chunks: list[Chunk] = []
+        while excess > 0 and self:
+            batch = min(self._retries, key=lambda batch: batch.since, default=None)
+            if batch is not None and not (self._lines and self._lines.oldest() < batch.since):
+                self._retries.remove(batch)
+                batches.append(batch)
+                excess -= batch.cost_bytes
+            else:
+                chunks.append(self._lines.take_oldest())
+                excess -= chunks[-1].cost_bytes
+        if batches or chunks:
+            self._lose_all(batches, chunks, LossReason.QUEUE_FULL, now)
 
     def ripens_at(self) -> float:
         """When the next batch may leave; only when something waits. A batch to be sent again gathers no more."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from processor import __version__
 from processor.errors import PermanentError
+from processor.origin import NO_ORIGIN, Headers, Origin
 from processor.signals import Signal
 
 # OTLP (E5): a client must not send a larger request, counted before compression.
@@ -23,16 +24,28 @@ MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 USER_AGENT = f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
 
 
+# What a waiting chunk costs beside its bytes: heads of the bytes and the chunk, its tuple, time and place in the line.
+# Measured with tracemalloc over 100,000 chunks: 177 bytes on Python 3.11.
+CHUNK_OVERHEAD_BYTES = 180
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Protobuf bytes of (a piece of) an Export…ServiceRequest.
 
-    `items`: how many spans it holds (for metrics and logs: 1, a relayed request).
+    `items`: how many spans it holds (for metrics and logs: 1, a relayed request). `origin`: whose they are. Several
+    downstreams share one chunk.
     """
 
     signal: Signal
     body: bytes
     items: int
+    origin: Origin = NO_ORIGIN
+
+    @property
+    def cost_bytes(self) -> int:
+        """What it counts against a queue's share of memory."""
+        return len(self.body) + CHUNK_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +110,11 @@ class Client(Protocol):
 
     hop: str
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
-        """Deliver one request within the configured timeout; exactly one attempt."""
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
+        """Deliver one request within the configured timeout; exactly one attempt.
+
+        `headers`: those of the sender that go along (S28), in place of configured ones of the same name. Secret.
+        """
         ...
 
     async def close(self) -> None:

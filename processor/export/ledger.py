@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from processor.export.batch import CHUNK_OVERHEAD_BYTES, Batch
+from processor.export.batch import Batch
 from processor.export.export import Attempt, Chunk, LossReason
 from processor.signals import Signal
 
@@ -42,7 +42,7 @@ class Ledger:
         counts = self.counts[chunk.signal]
         counts.accepted += chunk.items
         counts.queued += chunk.items
-        self.queued_bytes += len(chunk.body) + CHUNK_OVERHEAD_BYTES
+        self.queued_bytes += chunk.cost_bytes
 
     def export(self, batch: Batch, rejected: int) -> None:
         """The downstream acknowledged a batch, but for the `rejected` items (partial_success)."""
@@ -61,7 +61,7 @@ class Ledger:
     def lose_chunks(self, chunks: Iterable[Chunk], reason: LossReason) -> None:
         """Chunks are given up before they became a batch."""
         for chunk in chunks:
-            self._lose(chunk.signal, chunk.items, len(chunk.body) + CHUNK_OVERHEAD_BYTES, reason)
+            self._lose(chunk.signal, chunk.items, chunk.cost_bytes, reason)
 
     def divide(self, batch: Batch, halves: tuple[Batch, Batch]) -> None:
         """A batch became two, which may weigh more: both carry the resource that their spans share."""

@@ -12,6 +12,7 @@ from histories import History, histories
 from hypothesis import HealthCheck, assume, given, settings
 from oracle import Delivery
 
+from processor.origin import NO_ORIGIN
 from processor.pipeline import Pipeline
 
 DETERMINISTIC = settings(
@@ -58,7 +59,7 @@ class Shelf:
         for record in [record for records in self.records.values() for record in records]:
             pipeline.remember(record, now_s)
         for row, (body, alive) in self.rows.items():
-            pipeline.restore(body, {index: row << 12 | index for index in alive}, False, now_s)
+            pipeline.restore(body, NO_ORIGIN, {index: row << 12 | index for index in alive}, False, now_s)
 
 
 def outcome(left: Sequence[Left]) -> Counter[bytes]:

@@ -14,7 +14,7 @@ from processor.signals import Signal
 
 
 def lines(*chunks: tuple[float, Chunk], **limits: Any) -> Lines:
-    made = Lines(Limits(1 << 20, **limits))
+    made = Lines(Limits(**limits))
     for at, chunk in chunks:
         made.add(chunk, at)
     return made
