@@ -322,11 +322,13 @@ def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[An
 
 def check_settings(settings: Settings) -> list[str]:
     """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
+    from processor.journal_settings import check_journal
     from processor.variable_settings import check_variables
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, lambda each: describe_downstreams(each, listen_addresses(each))):
+    checks = (check_variables, lambda each: describe_downstreams(each, listen_addresses(each)), check_journal)
+    for check in checks:
         try:
             lines += check(settings) or []
         except SettingsError as error:

@@ -22,6 +22,9 @@ from processor.units import format_size, parse_duration, parse_endpoint, parse_s
 __all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
 
 MiB = 1024 * 1024
+GiB = 1024 * MiB
+# A full journal still takes a request of any size: it needs room for what the request becomes, and to move items in.
+_REQUESTS_IN_JOURNAL = 4
 
 
 class SettingsError(Exception):
@@ -198,6 +201,21 @@ class Settings(BaseSettings):
     context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
+    journal_directory: Path | None = Field(
+        None,
+        description="folder in which accepted spans are kept until they are delivered, over restarts. It is made where "
+        "its parent is there, and is one process's own",
+    )
+    journal_max_size: Size = Field(GiB, description="bytes in `JOURNAL_DIRECTORY`; over it requests are refused")
+    journal_sync: Annotated[Literal["off", "normal", "full"], BeforeValidator(_lower)] = Field(
+        "normal",
+        description="what an answer to a sender waits for: `normal` survives the process dying, `full` the machine; "
+        "`off` is `normal` without checksums of spans",
+    )
+    journal_key: SecretStr | None = Field(
+        None,
+        description="encrypts the senders' headers that are kept with their spans in `JOURNAL_DIRECTORY`. Secret",
+    )
     queue_max_age: Duration = Field(
         300.0, description="a batch that could not be delivered for so long is given up, counted"
     )
@@ -264,6 +282,10 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
         problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
+    least = _REQUESTS_IN_JOURNAL * settings.max_request_bytes
+    if settings.journal_directory is not None and settings.journal_max_size < least:
+        right = f"must be at least {format_size(least)}, {_REQUESTS_IN_JOURNAL} requests of the largest size"
+        problems.append(f"{PREFIX}JOURNAL_MAX_SIZE: {right}; or set {PREFIX}RECEIVER_MAX_REQUEST_SIZE lower")
     if settings.variables_url and settings.variables_file:
         problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
     if settings.variables_url and not settings.variables_token:
