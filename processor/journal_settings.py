@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from processor.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
     from processor.journal.sealer import Sealer
-    from processor.journal.store import Journal
+    from processor.journaling import Journaling
+    from processor.origin import Origins
+    from processor.pipeline import Pipeline
 
 
-def journal_from(settings: Settings) -> Journal | None:
-    """The journal that the settings ask for, opened; None where they ask for none. Raises `SettingsError`."""
+def journaling_from(
+    settings: Settings, pipeline: Pipeline, names: Sequence[str], origins: Origins, sealer: Sealer | None
+) -> Journaling | None:
+    """What keeps things in the journal that the settings ask for; None where they ask for none.
+
+    `names`: of the downstreams. Opens the journal. Raises `SettingsError`.
+    """
     if settings.journal_directory is None:
         return None
     from processor.journal.journal import Sync
     from processor.journal.store import open_journal
+    from processor.journaling import Journaling
 
     with _problems_as_settings():
-        return open_journal(str(settings.journal_directory), settings.journal_max_size, Sync(settings.journal_sync))
+        sync = Sync(settings.journal_sync)
+        journal = open_journal(str(settings.journal_directory), settings.journal_max_size, sync)
+    return Journaling(journal, pipeline, names, origins, sealer)
 
 
 def sealer_from(settings: Settings) -> Sealer | None:

@@ -82,7 +82,7 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "JOURNAL_MAX_SIZE": ("1GiB", "4GiB", 1 << 32),
     "JOURNAL_SYNC": ("normal", "FULL", "full"),
     "JOURNAL_KEY": ("", "a long passphrase", SecretStr("a long passphrase")),
-    "QUEUE_MAX_AGE": ("5m", "24h", 86400.0),
+    "QUEUE_MAX_AGE": ("", "24h", 86400.0),
     "BATCH_MAX_SPANS": ("8192", "512", 512),
     "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
     "BATCH_MAX_DELAY": ("0s", "200ms", 0.2),
@@ -401,6 +401,12 @@ def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
         (
             {"MEMORY_LIMIT": "100MiB", "RECEIVER_MAX_REQUEST_SIZE": "26MiB"},
             "RECEIVER_MAX_REQUEST_SIZE: must be at most 25MiB, a quarter of SPAN_PROCESSOR_MEMORY_LIMIT",
+        ),
+        ({"MEMORY_LIMIT": "63MiB"}, "MEMORY_LIMIT: must be at least 64MiB (unset it is 70 % of the container's limit)"),
+        (
+            {"JOURNAL_DIRECTORY": "/journal", "EXPORTER_OTLP_ENDPOINT": "http://a", "EXPORTER_FORWARD_HEADERS": "x-a"},
+            "JOURNAL_KEY: needed where SPAN_PROCESSOR_JOURNAL_DIRECTORY is set and headers of senders are forwarded; "
+            "set a secret that stays the same over restarts",
         ),
         (
             {"JOURNAL_DIRECTORY": "/journal", "JOURNAL_MAX_SIZE": "3MiB", "RECEIVER_MAX_REQUEST_SIZE": "1MiB"},

@@ -6,6 +6,7 @@ with AES-256-GCM. `cryptography` is imported where a key is set, for it takes se
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Final
 
@@ -27,8 +28,12 @@ class Sealer:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-        derived = Scrypt(_SALT, 32, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P).derive(key.encode())
-        self._cipher = AESGCM(derived)
+        self._derived = Scrypt(_SALT, 32, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P).derive(key.encode())
+        self._cipher = AESGCM(self._derived)
+
+    def derive(self, purpose: bytes) -> bytes:
+        """A key of 32 bytes for something else, the same after a restart."""
+        return hashlib.blake2b(purpose, key=self._derived, digest_size=32).digest()
 
     def seal(self, secret: bytes) -> bytes:
         """What may be written to disk; different each time."""

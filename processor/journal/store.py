@@ -83,6 +83,16 @@ class Journal:
         return self._index.disk_bytes + self._buffer.size_bytes
 
     @property
+    def buffered_bytes(self) -> int:
+        """What is on its way to the disk, in memory."""
+        return self._buffer.size_bytes
+
+    @property
+    def live_bytes(self) -> int:
+        """What is on disk and not settled, the whole of each item."""
+        return self._index.live_bytes
+
+    @property
     def live_items(self) -> int:
         """Items with a part that is not settled."""
         return len(self._index.entries)
