@@ -219,9 +219,9 @@ def test_a_body_that_cannot_be_read_now(folder: Path) -> None:
     async def main() -> None:
         journal = open_at(folder)
         (number,) = await fill(journal, b"a")
-        with mock.patch.object(tail.os, "open", side_effect=OSError(errno.EMFILE, "too many")):
-            with pytest.raises(JournalFailed, match="too many"):
-                await journal.read(number)
+        many = mock.patch.object(tail.os, "open", side_effect=OSError(errno.EMFILE, "too many"))
+        with many, pytest.raises(JournalFailed, match="too many"):
+            await journal.read(number)
         with mock.patch.object(tail.os, "pread", side_effect=OSError(errno.EIO, "no")):
             assert await journal.read(number) is None
         assert (b"a", 1) == (await journal.read(number), journal.damaged)

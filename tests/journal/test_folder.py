@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from journals import MAX_BYTES, crash, fill, open_at, segments
@@ -119,40 +121,31 @@ except JournalProblem as problem:
 """
 
 
-class Way(NamedTuple):
-    path: Path
-    text: str
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder that everybody can pass through: pytest's own ones are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.mark.parametrize("which", ["folder", "parent"])
-def test_read_only(tmp_path: Path, which: str) -> None:
-    """A folder that cannot be written to, or in which one cannot be made, is told by name, to whomever it is denied."""
-    parent = tmp_path / "parent"
+def test_read_only(passable: Path, which: str) -> None:
+    """A folder that cannot be written to, or in which none can be made, is told by its name."""
+    parent = passable / "parent"
     folder = parent / "journal"
     parent.mkdir()
-    closed = parent
-    if which == "folder":
-        folder.mkdir(mode=0o500)
-        closed = folder
+    closed = folder if which == "folder" else parent
+    closed.mkdir(exist_ok=True)
     closed.chmod(0o500)
-    if os.geteuid() == 0:  # root writes anywhere: the one who tries is nobody, who must get there first
-        for path in [closed, *tmp_path.parents][:-2]:
-            if path == closed:
-                os.chown(path, NOBODY, NOBODY)
-        open_up(tmp_path)
+    if os.geteuid() == 0:  # root may write anywhere: nobody is to try
+        os.chown(closed, NOBODY, NOBODY)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} if "PYTHONPATH" in os.environ else dict(os.environ)
-    script = OPEN.format(nobody=NOBODY)
-    done = subprocess.run([sys.executable, "-c", script, str(folder)], env=environment, capture_output=True, text=True)
-    closed.chmod(0o700)
+    arguments = [sys.executable, "-c", OPEN.format(nobody=NOBODY), str(folder)]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     text = f"cannot write to {closed}: not permitted, or read-only; name a folder that can be written to"
     assert (f"journal_directory {text}\n", "") == (done.stdout, done.stderr)
-
-
-def open_up(folder: Path) -> None:
-    """Let everybody pass to the folder, through the ones that pytest made for this run."""
-    for path in [folder, *folder.parents]:
-        if path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
+    closed.chmod(0o700)
 
 
 def test_a_newer_version(folder: Path) -> None:
@@ -179,8 +172,7 @@ def test_larger_than_the_disk(folder: Path) -> None:
     for _ in range(2):
         setting, text = problem(folder, 1 << 50)
         assert "journal_max_size" == setting
-        where = folder if folder.exists() else folder.parent
-        assert text.startswith(f"the disk of {where} has room for ")
+        assert text.startswith(f"the disk of {folder if folder.exists() else folder.parent} has room for ")
         assert text.endswith("MiB only; set that, or less")
         folder.mkdir(mode=0o700, exist_ok=True)
 

@@ -163,7 +163,7 @@ async def check_now(journal: Journal, model: Model, folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, min_size=20, max_size=80))
 @example([("append", 3000, 2), ("commit", None, None)] * 8 + [("settle", 1, None)] * 6 + [("commit", None, None)] * 6)
 def test_any_sequence(script: list[tuple[str, int, int]]) -> None:
