@@ -21,8 +21,7 @@ _MiB = 1024 * 1024
 def inspect(directory: str, max_bytes: int) -> str:
     """Raise a problem if the folder cannot be used; else what would happen to it, in words. Changes nothing."""
     if not os.path.lexists(directory):
-        _inspect_parent(directory)
-        _refuse_too_large(os.path.dirname(os.path.abspath(directory)), max_bytes, 0)
+        _inspect_parent(directory, max_bytes)
         return f"{directory}, which will be made"
     used = _inspect_folder(directory, max_bytes)
     try:
@@ -41,7 +40,7 @@ def inspect(directory: str, max_bytes: int) -> str:
 def take(directory: str, max_bytes: int) -> int:
     """Make the folder if need be, and lock it; the lock, which ends when it is closed. Raises `JournalProblem`."""
     if not os.path.lexists(directory):
-        _inspect_parent(directory)
+        _inspect_parent(directory, max_bytes)
         try:
             os.mkdir(directory, 0o700)
         except OSError as error:
@@ -59,12 +58,14 @@ def take(directory: str, max_bytes: int) -> int:
     return lock
 
 
-def _inspect_parent(directory: str) -> None:
+def _inspect_parent(directory: str, max_bytes: int) -> None:
+    """Raise a problem if the folder cannot be made."""
     parent = os.path.dirname(os.path.abspath(directory))
     if not os.path.isdir(parent):
         raise JournalProblem(_DIRECTORY, f"{parent} is no folder; make it, or name another")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _not_writable(parent, "not permitted, or read-only")
+    _refuse_too_large(parent, max_bytes, 0)
 
 
 def _inspect_folder(directory: str, max_bytes: int) -> int:
