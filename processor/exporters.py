@@ -15,12 +15,15 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, SecretStr, create_model
 
 from processor.environment import variable
+from processor.header_names import HeaderNames
 
 Model = TypeVar("Model", bound=BaseModel)
 
 # What the only downstream is called in metrics, `/status` and log lines.
 ONLY: Final = "otlp"
 _NAME: Final = re.compile(r"[a-z0-9_]+")
+_TOKENS: Final = "receiver_bearer_tokens"
+_AUTHORIZATION: Final = "authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,19 @@ def problems_of_exporters(settings: Any) -> list[str]:
         if (exporter.otlp_client_certificate is None) != (exporter.otlp_client_key is None):
             key = exporter.variable("otlp_client_key")
             problems.append(f"{key}: a client certificate and its key go together; set both")
+    if getattr(settings, _TOKENS, None) is not None:
+        problems += [problem for exporter in exporters if (problem := problem_of_token(exporter))]
     return problems
+
+
+def problem_of_token(exporter: Exporter) -> str | None:
+    """What to say of a downstream that would be handed the receiver's own tokens, None of another (S28)."""
+    if _AUTHORIZATION not in HeaderNames(exporter.forward_headers):
+        return None
+    return (
+        f"{exporter.variable('forward_headers')}: forwards {_AUTHORIZATION}, which with {variable(_TOKENS)} is the "
+        "receiver's own token; leave out one of them"
+    )
 
 
 def _field(name: str, part: str) -> str:
