@@ -251,6 +251,8 @@ class Service:
         found = dict(status(self.settings, self.intake, self.warnings, self.admission.refused, time.monotonic()))
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
+        if self.journaling is not None:
+            found["journal"] = self.journaling.status()
         return found
 
     async def _report_forever(self) -> None:
