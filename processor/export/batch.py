@@ -1,8 +1,7 @@
 """Chunks on their way to becoming requests: waiting lines, joining, halving.
 
 Chunks of a signal that go out with the same headers wait in a line in order of arrival; a `Batch` is what one request
-carries. Sans-I/O: time is a
-parameter. Must not know the downstream.
+carries. Sans-I/O: time is a parameter. Must not know the downstream.
 """
 
 from __future__ import annotations
