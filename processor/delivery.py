@@ -12,7 +12,7 @@ from typing import Final
 from processor.export.batch import Limits
 from processor.export.downstreams import Downstreams
 from processor.export.endpoint import Downstream, addresses, downstream_from, own_listener
-from processor.export.export import Client
+from processor.export.export import Client, Store
 from processor.export.queue import Queue
 from processor.export.split import split_request
 from processor.exporters import Exporter, exporters_of
@@ -20,6 +20,8 @@ from processor.header_names import NO_NAMES, HeaderNames
 from processor.settings import Settings, SettingsError
 
 TERMINAL: Final = "console"
+# Where nothing says how long a batch may wait: without a journal not for ever, for memory is what is at stake.
+_MAX_AGE_S: Final = 300.0
 
 
 def resolve_downstreams(settings: Settings, listeners: Mapping[str, str]) -> dict[str, Downstream]:
@@ -61,16 +63,20 @@ def build_downstreams(
     terminal: Client | None,
     memory_bytes: int,
     others_bytes: Callable[[], int],
+    store: Store | None,
 ) -> Downstreams:
-    """A queue and a client for each of `found`, or for the terminal; `hop`: this process's id (S30)."""
+    """A queue and a client for each of `found`, or for the terminal.
+
+    `hop`: this process's id (S30). `store`: where chunks are kept on disk, too, and wait where memory is full.
+    """
     if terminal is not None:
-        queues = {TERMINAL: _build_queue(settings, TERMINAL, terminal, NO_NAMES)}
+        queues = {TERMINAL: _build_queue(settings, TERMINAL, terminal, NO_NAMES, store)}
     else:
         queues = {
-            name: _build_queue(settings, name, build_client(downstream, hop), downstream.forwards)
+            name: _build_queue(settings, name, build_client(downstream, hop), downstream.forwards, store)
             for name, downstream in found.items()
         }
-    return Downstreams(queues, memory_bytes, others_bytes)
+    return Downstreams(queues, memory_bytes, others_bytes, store)
 
 
 def build_client(downstream: Downstream, hop: str) -> Client:
@@ -84,14 +90,17 @@ def build_client(downstream: Downstream, hop: str) -> Client:
     return HttpClient(downstream, hop)
 
 
-def _build_queue(settings: Settings, name: str, client: Client, forwards: HeaderNames) -> Queue:
+def _build_queue(settings: Settings, name: str, client: Client, forwards: HeaderNames, store: Store | None) -> Queue:
+    max_age_s = settings.queue_max_age
+    if max_age_s is None and store is None:
+        max_age_s = _MAX_AGE_S
     limits = Limits(
         batch_max_items=settings.batch_max_spans,
         batch_max_bytes=settings.batch_max_size,
         batch_max_delay_s=settings.batch_max_delay,
-        max_age_s=settings.queue_max_age,
+        max_age_s=max_age_s,
     )
-    return Queue(client, limits, name=name, forwards=forwards, split=split_request)
+    return Queue(client, limits, name=name, forwards=forwards, split=split_request, store=store)
 
 
 def describe_downstreams(settings: Settings, listeners: Mapping[str, str]) -> list[str]:

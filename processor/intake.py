@@ -1,7 +1,7 @@
 """Takes responsibility for requests: drives the pipeline, hands what is released to the downstreams, answers.
 
 The one place where the sans-I/O pipeline meets the event loop. Everything runs on one loop: between two awaits
-nothing else touches the trees, so every span is at all times held, queued, exported or lost (S25).
+nothing else touches the trees, so every span is at all times held, queued, journaled, exported or lost (S25).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 from processor.attributes.reading import Drop
 from processor.errors import ComeBackLater, MalformedRequest, UnsupportedSignal
 from processor.export.downstreams import Downstreams
-from processor.export.export import Chunk
 from processor.export.ledger import Counts
+from processor.keeping import Keeping
 from processor.origin import Origins
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
@@ -31,7 +31,7 @@ _TICK_S: Final = 0.1
 
 
 class Intake:
-    """The receiver behind the listeners. `on_drops` hears of dropped values.
+    """The receiver behind the listeners. `keeping` keeps what was acknowledged; `on_drops` hears of dropped values.
 
     `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
     other processors.
@@ -43,13 +43,15 @@ class Intake:
         downstreams: Downstreams,
         origins: Origins,
         warnings: Warnings,
+        keeping: Keeping,
         on_drops: Callable[[Sequence[Drop]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pipeline = pipeline
         self.downstreams = downstreams
         self.origins = origins
-        self.refused: dict[str, int] = {"memory": 0}
+        self.keeping = keeping
+        self.refused: dict[str, int] = {"memory": 0, "journal": 0}
         self._warnings = warnings
         self._on_drops = on_drops
         self.on_hops: Callable[[str], None] = lambda path: None
@@ -64,7 +66,7 @@ class Intake:
             self.on_hops(hops)
         self._make_room(len(request.body))
         if request.signal is not Signal.TRACES:
-            return self._relay(request)
+            return await self._relay(request)
         now_s = self._clock()
         pipeline = self.pipeline
         try:
@@ -79,13 +81,15 @@ class Intake:
         index = 0
         while index < len(scan.spans):
             index = pipeline.ingest(scan, index, is_langfuse, now_s)
-            self._flush()
+            self._flush(is_langfuse)
             if index < len(scan.spans):
                 await asyncio.sleep(0)
         if pipeline.has_work:
             self._start_pump()
         self.on_traces()
-        return self._answer(scan.rejected, now_s)
+        answer = self._answer(scan.rejected, now_s)
+        await self._commit()
+        return answer
 
     async def tick_forever(self) -> None:
         """Give up what has waited too long, until cancelled."""
@@ -105,6 +109,12 @@ class Intake:
             await asyncio.sleep(0)
         self._flush()
 
+    def flush_recovered(self) -> None:
+        """Hand on what the trees let go of while they take spans back, and keep the memory limit."""
+        self._flush()
+        self.pipeline.make_room(self.downstreams.room_beside(0) - self.keeping.cost_bytes, True)
+        self._flush()
+
     def accounting(self) -> dict[str, Accounting]:
         """Where every accepted span is for each downstream, in this instant."""
         queues = self.downstreams.queues.items()
@@ -112,20 +122,35 @@ class Intake:
 
     def _account(self, counts: Counts) -> Accounting:
         lost = {reason.label: number for reason, number in counts.lost.items() if number}
-        return Accounting(self.pipeline.accepted, counts.exported, lost, self.pipeline.held, counts.queued)
+        pipeline = self.pipeline
+        return Accounting(
+            pipeline.accepted, counts.exported, lost, pipeline.held, counts.queued,
+            pipeline.recovered + counts.recovered, counts.journaled,
+        )  # fmt: skip
 
-    def _relay(self, request: Request) -> Answer:
+    async def _relay(self, request: Request) -> Answer:
         """Metrics and logs pass as they are (S31)."""
         if not self.downstreams.takes(request.signal):
             raise UnsupportedSignal(f"no downstream takes {request.signal.value}")
         if request.body:
-            self.downstreams.offer(Chunk(request.signal, request.body, 1, self.origins.of(request.headers)))
-        return Answer()
+            origin = self.origins.of(request.headers)
+            self.downstreams.offer(self.keeping.keep(request.signal, request.body, 1, origin))
+            await self._commit()
+        return _DONE
 
-    def _flush(self) -> None:
-        """Hand what the pipeline released to the downstreams."""
+    async def _commit(self) -> None:
+        """What cannot be kept is not acknowledged: it is delivered all the same, and its sender sends it again."""
+        try:
+            await self.keeping.commit()
+        except ComeBackLater:
+            self.refused["journal"] += 1
+            raise
+
+    def _flush(self, is_langfuse: bool = False) -> None:
+        """Hand what the pipeline released to the downstreams, kept together with what is still held."""
         for body, count, origin in self.pipeline.take_chunks():
-            self.downstreams.offer(Chunk(Signal.TRACES, body, count, origin))
+            self.downstreams.offer(self.keeping.keep(Signal.TRACES, body, count, origin))
+        self.keeping.follow(is_langfuse)
 
     def _start_pump(self) -> None:
         if self._pump is None or self._pump.done():
@@ -142,15 +167,22 @@ class Intake:
     def _make_room(self, size_bytes: int) -> None:
         """Refuse what does not fit; before that forget what can be forgotten and let go of what waits (S17)."""
         downstreams = self.downstreams
-        room = downstreams.room_beside(size_bytes)
+        try:
+            excess = self.keeping.check(size_bytes)
+        except ComeBackLater:
+            self.refused["journal"] += 1
+            raise
+        if excess:
+            downstreams.shed_stored(excess)
+        room = downstreams.room_beside(size_bytes) - self.keeping.cost_bytes
         if room < 0:
             self._refuse()
         if self.pipeline.cost > room:
-            # While a downstream takes spans, letting go of the oldest makes room; else it would only move them to the
-            # queues.
-            self.pipeline.make_room(room, downstreams.is_available)
+            # While a downstream takes spans, or the disk does, letting go of the oldest makes room; else it would only
+            # move them to the queues.
+            self.pipeline.make_room(room, downstreams.is_available or bool(downstreams.overflows))
             self._flush()
-            if self.pipeline.cost > downstreams.room_beside(size_bytes):
+            if self.pipeline.cost > downstreams.room_beside(size_bytes) - self.keeping.cost_bytes:
                 self._refuse()
 
     def _refuse(self) -> None:

@@ -91,6 +91,13 @@ class Origins:
             return NO_ORIGIN
         return self._live.get(pairs) or self._make(pairs)
 
+    def recall(self, headers: Mapping[str, str]) -> Origin:
+        """The origin of what a process before this one accepted; never refused."""
+        pairs = tuple(sorted(pair for pair in headers.items() if pair[0] in self._forwarded))
+        if not pairs:
+            return NO_ORIGIN
+        return self._live.get(pairs) or self._add(pairs)
+
     def _make(self, pairs: Headers) -> Origin:
         _check(pairs)
         if len(self._live) >= self._most:
@@ -98,6 +105,9 @@ class Origins:
             if len(self._live) >= self._most:
                 self.refused += 1
                 raise ComeBackLater("too many different senders have something that waits", 2)
+        return self._add(pairs)
+
+    def _add(self, pairs: Headers) -> Origin:
         origin = self._live[pairs] = Origin(pairs, self._prefix(pairs))
         return origin
 

@@ -1,6 +1,6 @@
 """The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
 
-Start: settings → downstream → pipeline → listeners → queue. A problem until then is a `SettingsError`.
+Start: settings → downstream → pipeline → journal → listeners → queue. A problem until then is a `SettingsError`.
 Stop (S29): not ready → listeners stop → what is held is released → the queue drains → exit.
 """
 
@@ -30,17 +30,20 @@ from processor.delivery import (
 from processor.exporters import exporters_of
 from processor.header_names import HeaderNames
 from processor.intake import WANTED_HEADERS, Intake
+from processor.journal_settings import check_journal, journaling_from, sealer_from
+from processor.keeping import InMemory, Keeping
 from processor.origin import Origins
 from processor.pipeline import Pipeline
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
-from processor.telemetry import Warnings
+from processor.telemetry import Accounting, Warnings
 from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 
 if TYPE_CHECKING:
     from processor.export.terminal import Terminal
+    from processor.journaling import Journaling
     from processor.labelling import Labelling
 
 LOG: Final = logging.getLogger("processor")
@@ -124,19 +127,21 @@ class Service:
             on_drops = self.terminal.view.warn
         memory = settings.memory_limit
         kept_bytes = int(memory * _KEPT_SHARE)
-        self.downstreams = build_downstreams(
-            settings, self._hop, found, self.terminal, kept_bytes, lambda: self.pipeline.cost
-        )
         self._forwarded = forwarded_headers(settings)
-        origins = Origins(
-            HeaderNames(self._forwarded),
-            HeaderNames(settings.tenant_headers),
-            secrets.token_bytes(_KEY_BYTES),
-            self.pipeline.forget_groups,
-        )
+        sealer = sealer_from(settings)
+        # Traces that are known after a restart must have the same keys then.
+        key = sealer.derive(b"trace keys") if sealer is not None else secrets.token_bytes(_KEY_BYTES)
+        forwarded, tenants = HeaderNames(self._forwarded), HeaderNames(settings.tenant_headers)
+        origins = Origins(forwarded, tenants, key, self.pipeline.forget_groups)
+        self.journaling = journaling_from(settings, self.pipeline, tuple(found) or (TERMINAL,), origins, sealer)
+        keeping: Keeping = self.journaling or InMemory()
+        self.downstreams = build_downstreams(
+            settings, self._hop, found, self.terminal, kept_bytes,
+            lambda: self.pipeline.cost + keeping.cost_bytes, self.journaling,
+        )  # fmt: skip
         self._hops: dict[str, None] = {}
         self.warnings = Warnings(settings.warn_sender)
-        self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, on_drops)
+        self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, keeping, on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.intake.on_hops = self._pass_on_hops
         self.labelling: Labelling | None = None
@@ -176,6 +181,8 @@ class Service:
         if self.labelling is not None:
             await self.labelling.start()
             self._spawn(self.labelling.run())
+        if self.journaling is not None:
+            await self._recover(self.journaling)
         await self._listen()
         await self._start_admin()
         self.downstreams.start()
@@ -184,6 +191,19 @@ class Service:
         if self.terminal is not None:
             self._spawn(self.terminal.show_forever(lambda: self.intake.accounting()[TERMINAL].numbers()))
         self.is_ready = True
+
+    async def _recover(self, journaling: Journaling) -> None:
+        """Take back what an earlier process acknowledged and did not deliver."""
+        from processor.journal.sealer import WrongKey
+
+        try:
+            await journaling.restore(self.downstreams.recover, self.intake.flush_recovered, time.monotonic())
+        except WrongKey as error:
+            problem = f"does not open what the journal holds ({error}); set the key that it was written with"
+            raise SettingsError([f"{variable('journal_key')}: {problem}"]) from None
+        for name, accounting in self.intake.accounting().items():
+            if accounting.recovered:
+                LOG.info("recovered %d spans from the journal, for %s", accounting.recovered, name)
 
     async def _listen(self) -> None:
         """Bind the listeners. An address that cannot be bound is a problem of its setting."""
@@ -254,6 +274,8 @@ class Service:
         await self.intake.release_all()
         await self.downstreams.drain(deadline)
         await self.downstreams.close()
+        if self.journaling is not None:
+            await self.journaling.close()
         if self.admin is not None:
             await self.admin.stop(0)
         accounting = self.intake.accounting()
@@ -262,10 +284,16 @@ class Service:
             self.terminal.finish()
         for name, each in accounting.items():
             LOG.info(
-                "stopped%s: accepted %d = exported %d + lost %d",
+                "stopped%s: accepted %d = exported %d + lost %d%s",
                 f" {name}" if self.settings.exporters else "",
-                each.accepted, each.exported, sum(each.lost.values()),
+                each.accepted, each.exported, sum(each.lost.values()), self._journaled(each),
             )  # fmt: skip
+
+    def _journaled(self, accounting: Accounting) -> str:
+        """What the last log line says of the journal, where there is one."""
+        if self.journaling is None:
+            return ""
+        return f" + journaled {accounting.journaled}, recovered {accounting.recovered}"
 
     def _pass_on_hops(self, path: str) -> None:
         """The processes that spans came through go on with them, so that a loop over several is broken (S30)."""
@@ -326,7 +354,8 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, lambda each: describe_downstreams(each, listen_addresses(each))):
+    checks = (check_variables, lambda each: describe_downstreams(each, listen_addresses(each)), check_journal)
+    for check in checks:
         try:
             lines += check(settings) or []
         except SettingsError as error:

@@ -15,13 +15,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
-from processor.exporters import check_names, problems_of_exporters, split_names, with_exporters
+from processor.exporters import check_names, exporters_of, problems_of_exporters, split_names, with_exporters
 from processor.header_names import check_patterns
 from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
 
 __all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
 
 MiB = 1024 * 1024
+# Less is no room to work in: an idle process takes as much.
+_LEAST_MEMORY = 64 * MiB
+GiB = 1024 * MiB
+# A full journal still takes a request of any size: it needs room for what the request becomes, and to move items in.
+_REQUESTS_IN_JOURNAL = 4
 
 
 class SettingsError(Exception):
@@ -198,8 +203,25 @@ class Settings(BaseSettings):
     context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
-    queue_max_age: Duration = Field(
-        300.0, description="a batch that could not be delivered for so long is given up, counted"
+    journal_directory: Path | None = Field(
+        None,
+        description="folder in which accepted spans are kept until they are delivered, over restarts. It is made where "
+        "its parent is there, and is one process's own",
+    )
+    journal_max_size: Size = Field(GiB, description="bytes in `JOURNAL_DIRECTORY`; over it requests are refused")
+    journal_sync: Annotated[Literal["off", "normal", "full"], BeforeValidator(_lower)] = Field(
+        "normal",
+        description="what an answer to a sender waits for: `normal` survives the process dying, `full` the machine; "
+        "`off` is `normal` without checksums of spans",
+    )
+    journal_key: SecretStr | None = Field(
+        None,
+        description="encrypts the senders' headers that are kept with their spans in `JOURNAL_DIRECTORY`. Secret",
+    )
+    queue_max_age: Duration | None = Field(
+        None,
+        description="a batch that could not be delivered for so long is given up, counted. Default: `5m`, with a "
+        "journal never",
     )
     batch_max_spans: Count = Field(8192, description="spans an export request")
     batch_max_size: Size = Field(3 * MiB, description="bytes an export request")
@@ -264,6 +286,17 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
         problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
+    least = _REQUESTS_IN_JOURNAL * settings.max_request_bytes
+    if settings.journal_directory is not None and settings.journal_max_size < least:
+        right = f"must be at least {format_size(least)}, {_REQUESTS_IN_JOURNAL} requests of the largest size"
+        problems.append(f"{PREFIX}JOURNAL_MAX_SIZE: {right}; or set {PREFIX}RECEIVER_MAX_REQUEST_SIZE lower")
+    forwards = any(exporter.forward_headers for exporter in exporters_of(settings))
+    if forwards and settings.journal_directory is not None and settings.journal_key is None:
+        why = f"needed where {PREFIX}JOURNAL_DIRECTORY is set and headers of senders are forwarded"
+        problems.append(f"{PREFIX}JOURNAL_KEY: {why}; set a secret that stays the same over restarts")
+    if settings.memory_limit < _LEAST_MEMORY:
+        right = f"must be at least {format_size(_LEAST_MEMORY)} (unset it is 70 % of the container's limit)"
+        problems.append(f"{PREFIX}MEMORY_LIMIT: {right}")
     if settings.variables_url and settings.variables_file:
         problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
     if settings.variables_url and not settings.variables_token:

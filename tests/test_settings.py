@@ -78,7 +78,11 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "CONTEXT_ATTRIBUTES": ("", "plan", ("plan",)),
     "INCLUDE_RESOURCE_ATTRIBUTES_IN_CONTEXT": ("true", "false", False),
     "INCLUDE_BAGGAGE_IN_CONTEXT": ("true", "no", False),
-    "QUEUE_MAX_AGE": ("5m", "24h", 86400.0),
+    "JOURNAL_DIRECTORY": ("", "/var/lib/journal", Path("/var/lib/journal")),
+    "JOURNAL_MAX_SIZE": ("1GiB", "4GiB", 1 << 32),
+    "JOURNAL_SYNC": ("normal", "FULL", "full"),
+    "JOURNAL_KEY": ("", "a long passphrase", SecretStr("a long passphrase")),
+    "QUEUE_MAX_AGE": ("", "24h", 86400.0),
     "BATCH_MAX_SPANS": ("8192", "512", 512),
     "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
     "BATCH_MAX_DELAY": ("0s", "200ms", 0.2),
@@ -94,7 +98,7 @@ WITH: Mapping[str, Mapping[str, str]] = {
     "EXPORTERS": {f"EXPORTER_{name}_OTLP_ENDPOINT": "http://collector:4317" for name in ("LANGFUSE", "LOGFIRE")},
 }
 # What cannot be told from what is shown: secrets.
-SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN")
+SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "JOURNAL_KEY")
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +255,7 @@ def test_memory_limit_follows_from_the_container(files: dict[str, str], limit: i
         ("MAX_VALUE_LENGTH", "9" * 5000, "must be a whole number of fewer digits, not '" + "9" * 80 + "'"),
         ("WARN_SENDER", "perhaps", "must be true or false, not 'perhaps'"),
         ("ROOTS", "remote", "must be 'local' or 'any', not 'remote'"),
+        ("JOURNAL_SYNC", "always", "must be 'off', 'normal' or 'full', not 'always'"),
         ("FILL", "all", "must be 'none', 'orphans' or 'trace', not 'all'"),
         ("EXPORTER", "kafka", "must be 'otlp' or 'console', not 'kafka'"),
         ("EXPORTER_OTLP_PROTOCOL", "http", "must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
@@ -396,6 +401,17 @@ def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
         (
             {"MEMORY_LIMIT": "100MiB", "RECEIVER_MAX_REQUEST_SIZE": "26MiB"},
             "RECEIVER_MAX_REQUEST_SIZE: must be at most 25MiB, a quarter of SPAN_PROCESSOR_MEMORY_LIMIT",
+        ),
+        ({"MEMORY_LIMIT": "63MiB"}, "MEMORY_LIMIT: must be at least 64MiB (unset it is 70 % of the container's limit)"),
+        (
+            {"JOURNAL_DIRECTORY": "/journal", "EXPORTER_OTLP_ENDPOINT": "http://a", "EXPORTER_FORWARD_HEADERS": "x-a"},
+            "JOURNAL_KEY: needed where SPAN_PROCESSOR_JOURNAL_DIRECTORY is set and headers of senders are forwarded; "
+            "set a secret that stays the same over restarts",
+        ),
+        (
+            {"JOURNAL_DIRECTORY": "/journal", "JOURNAL_MAX_SIZE": "3MiB", "RECEIVER_MAX_REQUEST_SIZE": "1MiB"},
+            "JOURNAL_MAX_SIZE: must be at least 4MiB, 4 requests of the largest size; "
+            "or set SPAN_PROCESSOR_RECEIVER_MAX_REQUEST_SIZE lower",
         ),
         (
             {"VARIABLES_URL": "https://a", "VARIABLES_TOKEN": "t", "VARIABLES_FILE": "/a"},

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from processor.export.batch import Batch, Limits, Lines, Split, halve
-from processor.export.export import Chunk, LossReason, Outcome
+from processor.export.export import Chunk, LossReason, Outcome, Store
 from processor.export.headers import conceal
 from processor.export.ledger import Ledger
 from processor.export.notices import Notices
@@ -26,12 +26,21 @@ _SMALL_BYTES = 64 * 1024
 class Backlog:
     """Chunks and batches that wait for the downstream `name`. Belongs to the queue.
 
-    `forwards`: which headers of senders go out with their chunks. `on_settled` is called after items have left.
+    `forwards`: which headers of senders go out with their chunks. `store` hears which chunks are done with.
+    `on_settled` is called after items have left.
     """
 
     def __init__(
-        self, name: str, limits: Limits, forwards: HeaderNames, split: Split, on_settled: Callable[[], None]
+        self,
+        name: str,
+        limits: Limits,
+        forwards: HeaderNames,
+        split: Split,
+        store: Store,
+        on_settled: Callable[[], None],
     ) -> None:
+        self._name = name
+        self._store = store
         self.ledger = Ledger()
         self.notices = Notices(name)
         self._gathers = limits.batch_max_delay_s > 0
@@ -50,6 +59,19 @@ class Backlog:
         """A chunk joins its line; its items are accepted."""
         self.ledger.accept(chunk)
         self._lines.add(chunk, now)
+
+    def load(self, chunk: Chunk, since: float) -> None:
+        """A chunk that was on disk alone joins its line."""
+        self.ledger.load(chunk)
+        self._lines.add(chunk, since)
+        self._nothing_expires_before = min(self._nothing_expires_before, since + self._max_age_s)
+
+    def unload(self) -> None:
+        """Let go of everything that is on disk, too."""
+        for batch in self._take_retries(lambda batch: all(batch.numbers)):
+            self.ledger.unload(batch.signal, batch.items, batch.cost_bytes)
+        for chunk in self._lines.take_kept():
+            self.ledger.unload(chunk.signal, chunk.items, chunk.cost_bytes)
 
     def refuse(self, chunk: Chunk, reason: LossReason, now: float) -> None:
         """A chunk that cannot wait: accepted, for it was acknowledged, and lost in the same step."""
@@ -108,12 +130,14 @@ class Backlog:
         if outcome.rejected or outcome.message:
             message = conceal(outcome.message, batch.headers)
             self.notices.partial_success(now, batch.signal, outcome.rejected, message)
+        self._store.settle(self._name, batch.numbers)
         self._on_settled()
 
     def lose(self, batch: Batch, reason: LossReason, now: float, detail: str = "") -> None:
         """A batch is given up."""
         self.ledger.lose(batch, reason)
         self.notices.lost(now, reason, batch.items, detail)
+        self._store.settle(self._name, batch.numbers)
         self._on_settled()
 
     def divide(self, batch: Batch, now: float, detail: str) -> None:
@@ -125,6 +149,8 @@ class Backlog:
             self.lose(batch, LossReason.TOO_LARGE, now, detail)
         else:
             self.ledger.divide(batch, halves)
+            if len(batch.parts) == 1:
+                self._store.divide(self._name, batch.parts[0].number)
             self._retries.extendleft(reversed(halves))
             self._nothing_expires_before = min(self._nothing_expires_before, batch.since + self._max_age_s)
 
@@ -163,4 +189,6 @@ class Backlog:
         self.ledger.lose_chunks(chunks, reason)
         items = sum(batch.items for batch in batches) + sum(chunk.items for chunk in chunks)
         self.notices.lost(now, reason, items)
+        self._store.settle(self._name, [number for batch in batches for number in batch.numbers])
+        self._store.settle(self._name, [chunk.number for chunk in chunks])
         self._on_settled()

@@ -7,8 +7,9 @@ carries. Sans-I/O: time is a parameter. Must not know the downstream.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from processor.export.export import CHUNK_OVERHEAD_BYTES, Chunk
 from processor.header_names import NO_NAMES, HeaderNames
@@ -29,19 +30,27 @@ class Limits:
     max_age_s: float | None = 300.0
 
 
+class Part(NamedTuple):
+    """A chunk in a batch, or half of one: its bytes, how many items, and its number in the store."""
+
+    size: int
+    items: int
+    number: int
+
+
 @dataclass(slots=True, eq=False)
 class Batch:
     """One request's worth. Belongs to the queue, or to the slot that sends it.
 
-    `items`: how many spans (for metrics and logs: requests) it carries. `sizes`: bytes and items of each chunk in
-    `body`, in order. `since`: when the oldest chunk arrived, by the queue's clock. `attempts`: how often it was sent.
-    `headers`: of its senders, to go out with it.
+    `items`: how many spans (for metrics and logs: requests) it carries. `parts`: the chunks in `body`, in order.
+    `since`: when the oldest chunk arrived, by the queue's clock. `attempts`: how often it was sent. `headers`: of its
+    senders, to go out with it.
     """
 
     signal: Signal
     body: bytes
     items: int
-    sizes: tuple[tuple[int, int], ...]
+    parts: tuple[Part, ...]
     since: float
     attempts: int = 0
     headers: Headers = field(default=(), repr=False)
@@ -49,7 +58,12 @@ class Batch:
     @property
     def cost_bytes(self) -> int:
         """What it counts against the queue's share of memory: the same as its chunks did."""
-        return len(self.body) + CHUNK_OVERHEAD_BYTES * len(self.sizes)
+        return len(self.body) + CHUNK_OVERHEAD_BYTES * len(self.parts)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Under which its chunks are kept on disk."""
+        return [part.number for part in self.parts]
 
 
 class Lines:
@@ -90,8 +104,8 @@ class Lines:
         first = self._drop_first(line)
         size, items = len(first.body), first.items
         if not line.chunks:
-            return Batch(first.signal, first.body, items, ((size, items),), since, headers=line.headers)
-        bodies, sizes = [first.body], [(size, items)]
+            return Batch(first.signal, first.body, items, (_part_of(first),), since, headers=line.headers)
+        bodies, parts = [first.body], [_part_of(first)]
         while line.chunks:
             chunk = line.chunks[0][1]
             size += len(chunk.body)
@@ -99,10 +113,10 @@ class Lines:
                 break
             items += chunk.items
             bodies.append(chunk.body)
-            sizes.append((len(chunk.body), chunk.items))
+            parts.append(_part_of(chunk))
             self._drop_first(line)
         body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
-        return Batch(first.signal, body, items, tuple(sizes), since, headers=line.headers)
+        return Batch(first.signal, body, items, tuple(parts), since, headers=line.headers)
 
     def take_expired(self, now: float, max_age_s: float) -> list[Chunk]:
         """The chunks that have waited so long."""
@@ -116,6 +130,13 @@ class Lines:
         """Every chunk of a signal."""
         lines = [line for line in self._lines.values() if line.signal is signal]
         return [self._drop_first(line) for line in lines for _ in range(len(line.chunks))]
+
+    def take_kept(self) -> list[Chunk]:
+        """Every chunk that is on disk, too."""
+        kept = []
+        for line in list(self._lines.values()):
+            kept += [self._drop_first(line) for _ in range(len(line.chunks)) if line.chunks[0][1].number]
+        return kept
 
     def take_oldest(self) -> Chunk:
         """The chunk that came first; only when not empty."""
@@ -174,23 +195,29 @@ def halve(batch: Batch, split: Split) -> tuple[Batch, Batch] | None:
 
     The items of the halves sum up to those of the batch, whatever `split` says.
     """
-    if len(batch.sizes) > 1:
+    if len(batch.parts) > 1:
         return _halve_between_chunks(batch)
-    if batch.signal is not Signal.TRACES or batch.items < 2 or (parts := split(batch.body)) is None:
+    if batch.signal is not Signal.TRACES or batch.items < 2 or (halves := split(batch.body)) is None:
         return None
-    left, right, left_items, _ = parts
-    items = min(max(left_items, 0), batch.items)
-    return _part(batch, left, [(len(left), items)]), _part(batch, right, [(len(right), batch.items - items)])
+    left, right, left_items, _ = halves
+    items, number = min(max(left_items, 0), batch.items), batch.parts[0].number
+    parts = Part(len(left), items, number), Part(len(right), batch.items - items, number)
+    return _with(batch, left, parts[:1]), _with(batch, right, parts[1:])
 
 
 def _halve_between_chunks(batch: Batch) -> tuple[Batch, Batch]:
     cut, size = 0, 0
-    while cut == 0 or (cut < len(batch.sizes) - 1 and size + batch.sizes[cut][0] <= len(batch.body) // 2):
-        size += batch.sizes[cut][0]
+    parts = batch.parts
+    while cut == 0 or (cut < len(parts) - 1 and size + parts[cut].size <= len(batch.body) // 2):
+        size += parts[cut].size
         cut += 1
-    return _part(batch, batch.body[:size], batch.sizes[:cut]), _part(batch, batch.body[size:], batch.sizes[cut:])
+    return _with(batch, batch.body[:size], parts[:cut]), _with(batch, batch.body[size:], parts[cut:])
 
 
-def _part(batch: Batch, body: bytes, sizes: Sequence[tuple[int, int]]) -> Batch:
-    items = sum(items for _, items in sizes)
-    return Batch(batch.signal, body, items, tuple(sizes), batch.since, headers=batch.headers)
+def _with(batch: Batch, body: bytes, parts: tuple[Part, ...]) -> Batch:
+    items = sum(part.items for part in parts)
+    return Batch(batch.signal, body, items, parts, batch.since, headers=batch.headers)
+
+
+def _part_of(chunk: Chunk) -> Part:
+    return Part(len(chunk.body), chunk.items, chunk.number)

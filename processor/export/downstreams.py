@@ -11,20 +11,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
-from processor.export.export import CHUNK_OVERHEAD_BYTES, Chunk
+from processor.export.export import CHUNK_OVERHEAD_BYTES, Chunk, Store
+from processor.export.overflow import Overflow, Stored
 from processor.export.queue import Queue
 from processor.signals import Signal
+
+# Of the memory that is kept, what chunks may take where the rest of them waits on disk.
+_STORED_SHARE: Final = 0.5
 
 
 class Downstreams:
     """The queues by the names of their downstreams.
 
-    `memory_bytes` is for all of them and whatever else is kept; `others_bytes` says how much that is now.
+    `memory_bytes` is for all of them and whatever else is kept; `others_bytes` says how much that is now. With a
+    `store` half of it is theirs, and what is over waits on disk.
     """
 
-    def __init__(self, queues: Mapping[str, Queue], memory_bytes: int, others_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        queues: Mapping[str, Queue],
+        memory_bytes: int,
+        others_bytes: Callable[[], int],
+        store: Store | None = None,
+    ) -> None:
         self.queues = queues
+        self.overflows: dict[str, Overflow] = {}
+        if store is not None:
+            share = int(memory_bytes * _STORED_SHARE) // len(queues)
+            self.overflows = {name: Overflow(queue, store, share) for name, queue in queues.items()}
         self._every = tuple(queues.values())
         self._memory_bytes = memory_bytes
         self._others_bytes = others_bytes
@@ -48,15 +64,36 @@ class Downstreams:
 
         Negative: there is none, whatever else is let go of. To be asked before a request is acknowledged.
         """
+        if self.overflows:
+            return self._memory_bytes - self.used_bytes - size_bytes
         least = min(queue.used_bytes for queue in self._every)
         return self._memory_bytes - len(self._every) * (least + size_bytes + CHUNK_OVERHEAD_BYTES)
 
     def offer(self, chunk: Chunk) -> None:
         """Take responsibility for a chunk, for every downstream; never blocks."""
+        if self.overflows:
+            for overflow in self.overflows.values():
+                overflow.offer(chunk)
+            return
         if len(self._every) > 1:
             self._make_room(chunk.cost_bytes)
         for queue in self._every:
             queue.offer(chunk)
+
+    def recover(self, name: str, stored: Stored) -> bool:
+        """A chunk that a process before this one kept for a downstream; False where there is none of that name."""
+        overflow = self.overflows.get(name)
+        if overflow is None:
+            return False
+        overflow.recover(stored)
+        return True
+
+    def shed_stored(self, wanted_bytes: int) -> None:
+        """Have those that are behind, while another keeps up, lose the oldest of what waits on disk alone (S27)."""
+        behind = [overflow for overflow in self.overflows.values() if len(overflow)]
+        if len(behind) < len(self.overflows):
+            for overflow in behind:
+                overflow.shed(wanted_bytes)
 
     def mark(self, hop: str) -> None:
         """Send these process ids in the hop header from now on (S30)."""
@@ -67,6 +104,8 @@ class Downstreams:
         """Start sending, in the running loop."""
         for queue in self._every:
             queue.start()
+        for overflow in self.overflows.values():
+            overflow.start()
 
     async def drain(self, deadline: float) -> None:
         """Send what is left until the deadline, each downstream for itself; the rest is lost{shutdown}."""

@@ -6,6 +6,7 @@ field, so chunks of one signal joined end to end are again one valid request: ba
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -33,19 +34,50 @@ CHUNK_OVERHEAD_BYTES = 190
 class Chunk:
     """Protobuf bytes of (a piece of) an Export…ServiceRequest.
 
-    `items`: how many spans it holds (for metrics and logs: 1, a relayed request). `origin`: whose they are. Several
-    downstreams share one chunk.
+    `items`: how many spans it holds (for metrics and logs: 1, a relayed request). `origin`: whose they are. `number`:
+    under which it is kept on disk too, 0 where it is not. Several downstreams share one chunk.
     """
 
     signal: Signal
     body: bytes
     items: int
     origin: Origin = NO_ORIGIN
+    number: int = 0
 
     @property
     def cost_bytes(self) -> int:
         """What it counts against a queue's share of memory."""
         return len(self.body) + CHUNK_OVERHEAD_BYTES
+
+
+class Store(Protocol):
+    """Where chunks are kept besides memory; a number that is 0 stands for one that is not."""
+
+    def settle(self, name: str, numbers: Iterable[int]) -> None:
+        """The downstream `name` has got these chunks, or they are lost for it."""
+        ...
+
+    def divide(self, name: str, number: int) -> None:
+        """Two halves of what was one are on their way to the downstream; each is settled."""
+        ...
+
+    async def load(self, number: int) -> bytes | None:
+        """The bytes of a chunk, None where they are damaged. Raises `ComeBackLater` where they cannot be read now."""
+        ...
+
+
+class NoStore:
+    """Chunks are in memory alone."""
+
+    def settle(self, name: str, numbers: Iterable[int]) -> None:
+        """Nothing to forget."""
+
+    def divide(self, name: str, number: int) -> None:
+        """Nothing to remember."""
+
+    async def load(self, number: int) -> bytes | None:
+        """There is nothing."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +103,7 @@ class LossReason(Enum):
     TOO_OLD = ("too_old", "it could not be delivered within QUEUE_MAX_AGE")
     QUEUE_FULL = ("queue_full", "this downstream's share of memory was full while others had room")
     SHUTDOWN = ("shutdown", "the processor stopped before it could be delivered")
+    DAMAGED = ("damaged", "its bytes in the journal were damaged")
     FAULT = ("fault", "the exporter itself failed; a defect")
 
     @property

@@ -27,7 +27,7 @@ from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsu
 from processor.export.backlog import Backlog
 from processor.export.batch import Batch, Limits, Split
 from processor.export.concurrency import MOST, Concurrency
-from processor.export.export import Attempt, Chunk, Client, LossReason, Outcome, Refused
+from processor.export.export import Attempt, Chunk, Client, LossReason, NoStore, Outcome, Refused, Store
 from processor.export.headers import conceal
 from processor.export.ledger import Ledger
 from processor.export.retry import Backoff, Circuit
@@ -52,7 +52,7 @@ class Queue:
 
     `name`: the downstream's, for log lines. `forwards`: which headers of senders it is to see. `split` halves a body
     of spans, or gives None. `observe` hears of every attempt's outcome and seconds. `clock` is monotonic; `random`
-    draws from [0, 1).
+    draws from [0, 1). `store` keeps chunks on disk, too; `on_room` is called after items have left.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Queue:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = draw,
         split: Split = _split_nothing,
+        store: Store | None = None,
         observe: Callable[[Attempt, float], None] = _observe_nothing,
     ) -> None:
         self._client = client
@@ -74,7 +75,9 @@ class Queue:
         self._observe = observe
         self._circuit = Circuit(Backoff(), random)
         self._concurrency = Concurrency()
-        self._backlog = Backlog(name, limits, forwards, split, self._note_settled)
+        self.name = name
+        self.on_room: Callable[[], None] = lambda: None
+        self._backlog = Backlog(name, limits, forwards, split, store or NoStore(), self._note_settled)
         self._in_flight = 0
         self._unsupported: dict[Signal, float] = {}  # and when the next probe may go
         self._slots: list[asyncio.Task[None]] = []
@@ -126,20 +129,28 @@ class Queue:
         What comes after the end, or is of a signal that the downstream does not take, is lost at once, counted.
         """
         now = self._clock()
-        if self._is_stopped:
-            self._backlog.refuse(chunk, LossReason.SHUTDOWN, now)
-            return
-        if chunk.signal in self._unsupported:
-            if not self.takes(chunk.signal):
-                self._backlog.refuse(chunk, LossReason.UNSUPPORTED, now)
-                return
-            self._unsupported[chunk.signal] = now + PROBE_UNSUPPORTED_S
-        self._backlog.add(chunk, now)
-        self._wake(now)
+        reason = self._why_not(chunk.signal, now)
+        if reason is None:
+            self._backlog.add(chunk, now)
+            self._wake(now)
+        else:
+            self._backlog.refuse(chunk, reason, now)
+
+    def load(self, chunk: Chunk, since: float) -> None:
+        """A chunk that was on disk alone, and arrived at `since`, is in memory again; not after the end."""
+        self._backlog.load(chunk, since)
+        if self._why_not(chunk.signal, self._clock()) is LossReason.UNSUPPORTED:
+            self._backlog.drop((chunk.signal,), LossReason.UNSUPPORTED, self._clock())
+        self._wake(self._clock())
 
     def mark(self, hop: str) -> None:
         """Send these process ids in the hop header from now on (S30)."""
         self._client.hop = hop
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._is_stopped
 
     def shed(self, wanted_bytes: int) -> None:
         """Lose the oldest of what waits, until no more than so many bytes are held: lost{queue_full} (S27).
@@ -153,7 +164,10 @@ class Queue:
         self._slots = [asyncio.create_task(self._run_slot()) for _ in range(MOST)]
 
     async def drain(self, deadline: float) -> None:
-        """Send what is left, with retries, until the deadline by the queue's clock; the rest is lost{shutdown}."""
+        """Send what is left, with retries, until the deadline by the queue's clock.
+
+        The rest stays where it is on disk, or is lost{shutdown}.
+        """
         self._is_draining = True
         self._wake(self._clock())
         while (self._backlog or self._in_flight) and (left := deadline - self._clock()) > 0:
@@ -162,7 +176,7 @@ class Queue:
         await self._stop()
 
     async def close(self) -> None:
-        """Stop at once, count what is left as lost{shutdown}, and let go of the client. May be called twice."""
+        """Stop at once, as if the deadline of `drain` were over, and let go of the client. May be called twice."""
         await self._stop()
         await self._client.close()
 
@@ -173,6 +187,7 @@ class Queue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._backlog.unload()
         self._backlog.drop(tuple(Signal), LossReason.SHUTDOWN, self._clock())
 
     # Slots: tasks that send one batch after another, and rest in between.
@@ -312,9 +327,20 @@ class Queue:
         self._backlog.notices.fault(now, error)
         self._backlog.lose(batch, LossReason.FAULT, now)
 
+    def _why_not(self, signal: Signal, now: float) -> LossReason | None:
+        """Why a chunk cannot wait, if it cannot; of an unsupported signal the next probe can."""
+        if self._is_stopped:
+            return LossReason.SHUTDOWN
+        if signal in self._unsupported:
+            if not self.takes(signal):
+                return LossReason.UNSUPPORTED
+            self._unsupported[signal] = now + PROBE_UNSUPPORTED_S
+        return None
+
     def _note_settled(self) -> None:
         if not self._backlog:
             self._settled.set()
+        self.on_room()
 
 
 async def _first_of(*awaitables: Awaitable[object]) -> None:

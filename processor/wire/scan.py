@@ -88,6 +88,12 @@ class Scan:
                 self.sections.pop()
         return bool(self.sections)
 
+    def keep(self, indexes: list[int]) -> None:
+        """Of the spans that were read keep only these, in order."""
+        self.spans = [self.spans[index] for index in indexes]
+        self.trace_ids = [self.trace_ids[index] for index in indexes]
+        self.hits = [self.hits[index] for index in indexes]
+
     def _envelope(self) -> None:
         """Find the sections; check everything around the spans."""
         end: i64 = len(self.data)
