@@ -149,7 +149,7 @@ def _handler(backend: Backend, answer: Callable[[Any], bool]) -> type[BaseHTTPRe
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self._read_body()
             if answer(self):
                 return
             if self.headers.get("content-encoding") == "gzip":
@@ -158,6 +158,16 @@ def _handler(backend: Backend, answer: Callable[[Any], bool]) -> type[BaseHTTPRe
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def _read_body(self) -> bytes:
+            if "content-length" in self.headers:
+                return self.rfile.read(int(self.headers["content-length"]))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -45,6 +47,27 @@ def attributes(span: Span) -> dict[str, str]:
     pairs = [(each.key, each.value.string_value) for each in span.attributes]
     assert len(pairs) == len(dict(pairs)), pairs
     return dict(pairs)
+
+
+def walk(request: ExportTraceServiceRequest) -> Iterator[tuple[tuple[bytes, ...], Span]]:
+    """Every span, after all that is around it: what request, resource and scope say, unknown fields included."""
+    for part in request.resource_spans:
+        for scope in part.scope_spans:
+            around = (_without(request, "resource_spans"), _without(part, "scope_spans"), _without(scope, "spans"))
+            for span in scope.spans:
+                yield around, span
+
+
+def flatten(request: ExportTraceServiceRequest) -> Counter[tuple[bytes, ...]]:
+    """Every span with everything around it, whatever the grouping."""
+    return Counter((*around, span.SerializeToString(deterministic=True)) for around, span in walk(request))
+
+
+def _without(message: Message, field: str) -> bytes:
+    rest = type(message)()
+    rest.CopyFrom(message)
+    rest.ClearField(field)
+    return rest.SerializeToString(deterministic=True)
 
 
 def make_span(trace_id: bytes, number: int, parent: int = 0, name: str = "", **texts: str) -> Span:
