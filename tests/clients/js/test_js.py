@@ -16,5 +16,5 @@ def test_a_trace_arrives_named_and_else_as_it_was_sent(
 ) -> None:
     """S10, S11, R4, R5: user and session of the root reach every span, and nothing else changes."""
     way = passage(protocol)
-    way.run(GROUPS["js"].client, protocol, compression)
+    way.run_client(GROUPS["js"].client, compression)
     way.assert_arrived(4)
