@@ -1,7 +1,7 @@
 """`make test-clients`: installs the groups of clients, and runs their tests.
 
-    python tests/clients            every group whose tools are there; says which are left out
-    python tests/clients go js      these; fails where a tool is missing
+python tests/clients            every group whose tools are there; says which are left out
+python tests/clients go js      these; fails where a tool is missing
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main() -> int:
     for name in chosen:
         print(f"installing {name}", flush=True)
         GROUPS[name].install()
-    code = subprocess.run([sys.executable, "-m", "pytest", *(str(HERE / name) for name in chosen)], check=False).returncode
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", *(str(HERE / name) for name in chosen)], check=False
+    ).returncode
     for line in left_out:
         print(f"SKIPPED {line}")
     return code
