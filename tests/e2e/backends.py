@@ -76,6 +76,10 @@ class Backend:
         spans = [span for each in list(self.received) for span in each.spans]
         return [span for span in spans if not trace_ids or span.trace_id in trace_ids]
 
+    def requests(self) -> list[ExportTraceServiceRequest]:
+        """The requests with spans, as opentelemetry-proto reads them."""
+        return [each.request for each in list(self.received) if each.request is not None]
+
     def raw_spans(self) -> list[bytes]:
         """The bytes of all spans."""
         requests = [envelope_pb2.Request.FromString(each.body) for each in list(self.received) if "race" in each.name]

@@ -6,7 +6,7 @@ import base64
 import http.client
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -61,6 +61,30 @@ def walk(request: ExportTraceServiceRequest) -> Iterator[tuple[tuple[bytes, ...]
 def flatten(request: ExportTraceServiceRequest) -> Counter[tuple[bytes, ...]]:
     """Every span with everything around it, whatever the grouping."""
     return Counter((*around, span.SerializeToString(deterministic=True)) for around, span in walk(request))
+
+
+def assert_named(
+    sent: Iterable[ExportTraceServiceRequest],
+    arrived: Iterable[ExportTraceServiceRequest],
+    owner: Mapping[str, str],
+) -> None:
+    """S10, S11: each span that was sent arrived once, names its owner, and is else as it was sent.
+
+    Spans of other traces may have arrived, too.
+    """
+    originals = {span.span_id: (around, span) for request in sent for around, span in walk(request)}
+    traces = {span.trace_id for _, span in originals.values()}
+    found = [(around, span) for request in arrived for around, span in walk(request) if span.trace_id in traces]
+    assert sorted(originals) == sorted(span.span_id for _, span in found)
+    for around, span in found:
+        original_around, original = originals[span.span_id]
+        named = attributes(span)
+        assert owner == {key: named.get(key) for key in owner}, span
+        rest = Span()
+        rest.CopyFrom(span)
+        del rest.attributes[len(original.attributes) :]
+        assert (original_around, original) == (around, rest)
+        assert named.keys() - attributes(rest).keys() == owner.keys() - attributes(original).keys()
 
 
 def _without(message: Message, field: str) -> bytes:

@@ -44,7 +44,7 @@ def record(
             subprocess.run(arguments, cwd=empty, env=kept | told, check=True, timeout=60)
     finally:
         sink.stop()
-    return [received.request for received in sink.received if received.request is not None]
+    return sink.requests()
 
 
 def clean(request: ExportTraceServiceRequest) -> None:

@@ -7,9 +7,9 @@ import os
 
 os.environ |= {"LANGSMITH_TRACING": "true", "LANGSMITH_OTEL_ENABLED": "true", "LANGSMITH_OTEL_ONLY": "true"}
 
-from langsmith import Client, get_current_run_tree, traceable  # noqa: E402  # they read the environment
-from langsmith.wrappers import wrap_openai  # noqa: E402
-from openai import OpenAI  # noqa: E402
+from langsmith import Client, get_current_run_tree, traceable  # they read the environment
+from langsmith.wrappers import wrap_openai
+from openai import OpenAI
 
 client = Client()
 model = wrap_openai(OpenAI())

@@ -23,12 +23,12 @@ OpenAIInstrumentor().instrument()
 plain = trace.get_tracer("shop")
 tracer = OITracer(plain, TraceConfig())
 
-with plain.start_as_current_span("POST /chat", kind=trace.SpanKind.SERVER):
-    with (
-        using_attributes(user_id="ann", session_id="s-1"),
-        tracer.start_as_current_span("answer", openinference_span_kind="agent"),
-    ):
-        OpenAI().chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
-        with plain.start_as_current_span("SELECT orders", kind=trace.SpanKind.CLIENT):
-            pass
+with (
+    plain.start_as_current_span("POST /chat", kind=trace.SpanKind.SERVER),
+    using_attributes(user_id="ann", session_id="s-1"),
+    tracer.start_as_current_span("answer", openinference_span_kind="agent"),
+):
+    OpenAI().chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+    with plain.start_as_current_span("SELECT orders", kind=trace.SpanKind.CLIENT):
+        pass
 provider.shutdown()
