@@ -32,7 +32,7 @@ check: install  ## style, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-clients: install  ## real clients through the real process: GROUPS="python go java js collector", or what is there
+test-clients: install  ## real clients through the real process: GROUPS="python go java js collector browser", or what is there
 	$(BIN)/python tests/clients $(GROUPS)
 
 record: install  ## record anew what LLM instrumentations write, with the real libraries

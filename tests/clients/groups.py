@@ -64,6 +64,15 @@ def _install_collector() -> None:
     collector.build(collector.cache_folder())
 
 
+def _install_nothing() -> None:
+    """The tool is the client."""
+
+
+def _browser() -> str:
+    """Debian has it in two packages."""
+    return "chromium-headless-shell" if shutil.which("chromium") is None else "chromium"
+
+
 GROUPS = {
     "python": Group((), _install_python, (str(PYTHON),)),
     "go": Group(("go",), _install_go, (str(BUILT / "go" / "client"),)),
@@ -72,4 +81,5 @@ GROUPS = {
     ),
     "js": Group(("node", "npm"), _install_js, ("node", str(BUILT / "js" / "client.mjs"))),
     "collector": Group(("go",), _install_collector, (str(collector.binary(collector.cache_folder())),)),
+    "browser": Group((_browser(),), _install_nothing, (_browser(),)),
 }
