@@ -70,7 +70,7 @@ def _install_nothing() -> None:
 
 def _browser() -> str:
     """Debian has it in two packages."""
-    return "chromium-headless-shell" if shutil.which("chromium") is None else "chromium"
+    return next(filter(shutil.which, ("chromium", "chromium-headless-shell")), "chromium")
 
 
 GROUPS = {

@@ -1,6 +1,6 @@
-"""Records the applications of `applications/` with the libraries that each names: `python tests/instrumentations/record.py`
+"""Records the programs in `applications/`, or those that are named, with the libraries that each asks for: `make record`
 
-Each Python application is run in an environment of its own, for their libraries cannot be installed beside each other.
+Each runs in an environment of its own, for their libraries cannot be installed beside each other.
 The model they call is a server on loopback that gives one answer.
 """
 
@@ -65,15 +65,10 @@ def install_python(application: Path) -> list[str]:
 
 def install_js(application: Path) -> list[str]:
     """Install beside a copy of the application, where Node looks; the command to run it."""
-    target = BUILT / application.stem
-    target.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json", application.name):
-        shutil.copy(APPLICATIONS / name, target)
+    target = BUILT / application.name
+    shutil.copytree(application, target, dirs_exist_ok=True)
     subprocess.run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=target, check=True)
-    return ["node", str(target / application.name)]
-
-
-INSTALL = {".py": install_python, ".mjs": install_js}
+    return ["node", str(target / "application.mjs")]
 
 
 def main(names: list[str]) -> None:
@@ -86,9 +81,10 @@ def main(names: list[str]) -> None:
         "OTEL_EXPORTER_OTLP_ENDPOINT": "{sink}",
         "OTEL_SERVICE_NAME": "shop",
     }
-    for application in sorted(APPLICATIONS.glob("*.*")):
-        if application.suffix in INSTALL and (not names or application.stem in names):
-            requests = record(INSTALL[application.suffix](application), "http/protobuf", environment)
+    for application in sorted(APPLICATIONS.iterdir()):
+        if not names or application.stem in names:
+            install = install_js if application.is_dir() else install_python
+            requests = record(install(application), "http/protobuf", environment)
             for request in requests:
                 clean(request)
             write(HERE / "recorded" / f"{application.stem}.bin", requests)

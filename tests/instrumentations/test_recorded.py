@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -24,24 +24,36 @@ from sdk import read_requests  # noqa: E402
 OWNER = {"user.id": "ann", "session.id": "s-1"}
 BOTH = frozenset(OWNER)
 SESSION = frozenset({"session.id"})
-ALIASES = {
-    *default("user_id_keys"), *default("user_id_fallback_keys"),
-    *default("session_id_keys"), *default("session_id_fallback_keys"),
-}  # fmt: skip
-# What reaches spans above the one that says it, and takes a conversation for a session.
-EVERYWHERE = Setup(
-    fill="trace", session=(*default("session_id_keys"), "gen_ai.conversation.id"), session_fallback=("$session_id",)
+# The AI SDK 7 leaves it to its user how the runtime context calls them.
+RUNTIME_CONTEXT = Setup(
+    user=(*default("user_id_keys"), "ai.settings.context.userId"),
+    session=(*default("session_id_keys"), "ai.settings.context.sessionId"),
 )
-TRACE_QUIET_S = EVERYWHERE.trace_quiet_s
 
 
 @dataclass(frozen=True)
 class Recording:
-    """`said`: the keys under which the library says whose a span is. `unreached`: what spans lack at the defaults."""
+    """A file, and what is expected of it.
+
+    `said`: the keys under which the library says whose a span is; `setup`: settings that know these keys;
+    `unreached`: what spans still lack then, by their names.
+    """
 
     file: str
     said: frozenset[str]
     unreached: Mapping[str, frozenset[str]] = field(default_factory=lambda: {"POST /chat": BOTH})
+    setup: Setup = field(default_factory=Setup)
+
+    @property
+    def aliases(self) -> set[str]:
+        """All keys that are looked at."""
+        setup = self.setup
+        return {*setup.user, *setup.user_fallback, *setup.session, *setup.session_fallback}
+
+    @property
+    def everywhere(self) -> Setup:
+        """What also reaches spans above the one that says it, and takes a conversation for the trace's session."""
+        return replace(self.setup, fill="trace", session=(*self.setup.session, "gen_ai.conversation.id"))
 
 
 RECORDINGS = (
@@ -56,7 +68,12 @@ RECORDINGS = (
             {"traceloop.association.properties.user_id", "traceloop.association.properties.session_id", "gen_ai.user"}
         ),
     ),
-    Recording("vercel_ai", frozenset({"ai.telemetry.metadata.userId", "ai.telemetry.metadata.sessionId"})),
+    Recording("vercel_ai_6", frozenset({"ai.telemetry.metadata.userId", "ai.telemetry.metadata.sessionId"})),
+    Recording(
+        "vercel_ai_7",
+        frozenset({"ai.settings.context.userId", "ai.settings.context.sessionId"}),
+        setup=RUNTIME_CONTEXT,
+    ),
     Recording("langsmith_otel", frozenset({"langsmith.metadata.user_id", "langsmith.metadata.session_id"})),
     Recording(
         "pydantic_ai_logfire",
@@ -70,7 +87,7 @@ RECORDINGS = (
 def replay(requests: list[bytes], setup: Setup) -> list[Left]:
     """Send the requests, and wait until the trace is quiet."""
     engine = Engine(setup)
-    return [left for body in requests for left in engine.deliver(body)] + engine.advance(TRACE_QUIET_S + 1)
+    return [left for body in requests for left in engine.deliver(body)] + engine.advance(setup.trace_quiet_s + 1)
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.file)
@@ -78,9 +95,9 @@ def test_user_and_session_reach_every_span(recording: Recording) -> None:
     """S1, S10, S12: from the library's own key to all that is below it; with `FILL=trace` to all; the rest is as it was."""
     requests = read_requests(HERE / "recorded" / f"{recording.file}.bin")
     sent = {each.span.span_id: each for body in requests for each in spans_of(body)}
-    assert recording.said == ALIASES & {key for each in sent.values() for key in each.attributes}
+    assert recording.said == recording.aliases & {key for each in sent.values() for key in each.attributes}
     assert any(not recording.said & each.attributes.keys() for each in sent.values())
-    for setup, unreached in ((Setup(), recording.unreached), (EVERYWHERE, {})):
+    for setup, unreached in ((recording.setup, recording.unreached), (recording.everywhere, {})):
         left = replay(requests, setup)
         assert sorted(sent) == sorted(each.span.span_id for each in left)
         lacking = {}

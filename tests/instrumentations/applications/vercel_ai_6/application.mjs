@@ -1,4 +1,4 @@
-// The Vercel AI SDK with a mock model that calls a tool: `experimental_telemetry.metadata` says whose the call is.
+// The Vercel AI SDK 6 with a mock model that calls a tool: `experimental_telemetry.metadata` says whose the call is.
 import { context, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
