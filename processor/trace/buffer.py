@@ -26,6 +26,7 @@ from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, Context, Group, Own, Span
 from processor.trace.chain import context_above, context_of_pending, stand_in
+from processor.trace.holds import Holds
 from processor.trace.memory import Memory
 from processor.trace.releases import Released, Releases
 from processor.trace.settings import (
@@ -55,6 +56,7 @@ class Buffer:
         if settings.fill == FILL_TRACE:
             shortest = min(shortest, settings.trace_quiet_s * 10)
         self.waits = Waits(max(shortest / 300, _LEAST_TICK_S))
+        self.holds = Holds(self.waits.tick_s)
         self.labeller: Labeller | None = None
         self.releases = Releases()
         self._fills_traces = settings.fill == FILL_TRACE
@@ -309,6 +311,7 @@ class Buffer:
     def _let_go(self, trace: Trace, span: Span) -> None:
         """A held span has been emitted."""
         self.memory.let_go(trace, span)
+        self.holds.add(self._due_tick - i64(span.due))
         trace.held -= 1
 
     def _with_defaults(self, span: Span, context: Context) -> Context:
