@@ -7,6 +7,7 @@ nothing else touches the trees, so every span is at all times held, queued, expo
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,8 +19,10 @@ from processor.export.queue import Queue
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
 from processor.signals import HOP_HEADER, Signal
-from processor.telemetry import Accounting, Warnings
+from processor.telemetry import Accounting, RateLimit, Warnings
 from processor.trace.settings import BY_SHUTDOWN
+
+LOG: Final = logging.getLogger("processor")
 
 LANGFUSE_HEADER: Final = "x-langfuse-sdk-name"
 # The headers of a request that matter to us; listeners pass on no others.
@@ -32,6 +35,7 @@ class Intake:
     """The receiver behind the listeners. `memory_bytes` bounds trees and queue together (S17); `on_drops` hears of
     dropped values.
 
+    `accepted` counts spans by transport, `unsupported` requests of signals that the downstream does not take.
     `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
     other processors.
     """
@@ -48,6 +52,8 @@ class Intake:
         self.pipeline = pipeline
         self.queue = queue
         self.refused: dict[str, int] = {"memory": 0}
+        self.accepted: dict[str, int] = {}
+        self.unsupported: dict[Signal, int] = {}
         self._warnings = warnings
         self._memory_bytes = memory_bytes
         self._on_drops = on_drops
@@ -55,6 +61,20 @@ class Intake:
         self.on_traces: Callable[[], None] = lambda: None
         self._clock = clock
         self._pump: asyncio.Task[None] | None = None
+        self._refused_bytes: int | None = None  # size of the last request that was refused, until one like it fits
+        self._limit = RateLimit(first=1, then_one_in=0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request like the last one that was refused for memory would be refused again."""
+        size_bytes = self._refused_bytes
+        if size_bytes is None:
+            return False
+        if not self.queue.has_room(size_bytes):
+            return True
+        # While the downstream takes spans, the next request makes room by itself.
+        is_over = self.pipeline.cost + self.queue.used_bytes + size_bytes > self._memory_bytes
+        return is_over and not self.queue.is_available
 
     async def take(self, request: Request) -> Answer:
         """Take a request, or raise `MalformedRequest`, `UnsupportedSignal` or `ComeBackLater` (S25, S26, S31)."""
@@ -77,7 +97,8 @@ class Intake:
         is_langfuse = LANGFUSE_HEADER in request.headers
         index = 0
         while index < len(scan.spans):
-            index = pipeline.ingest(scan, index, b"", is_langfuse, now_s)
+            start, index = index, pipeline.ingest(scan, index, b"", is_langfuse, now_s)
+            self.accepted[request.transport] = self.accepted.get(request.transport, 0) + index - start
             self._flush()
             if index < len(scan.spans):
                 await asyncio.sleep(0)
@@ -113,6 +134,7 @@ class Intake:
     def _relay(self, request: Request) -> Answer:
         """Metrics and logs pass as they are (S31)."""
         if not self.queue.takes(request.signal):
+            self.unsupported[request.signal] = self.unsupported.get(request.signal, 0) + 1
             raise UnsupportedSignal(f"the downstream does not take {request.signal.value}")
         if request.body:
             self.queue.offer(Chunk(request.signal, request.body, 1))
@@ -138,7 +160,7 @@ class Intake:
     def _make_room(self, size_bytes: int) -> None:
         """Refuse what does not fit; before that forget what can be forgotten and let go of what waits (S17)."""
         if not self.queue.has_room(size_bytes):
-            self._refuse()
+            self._refuse(size_bytes)
         room = self._memory_bytes - self.queue.used_bytes - size_bytes
         if self.pipeline.cost > room:
             # While the downstream takes spans, letting go of the oldest makes room; else it would only move them to
@@ -146,10 +168,18 @@ class Intake:
             self.pipeline.make_room(room, self.queue.is_available)
             self._flush()
             if self.pipeline.cost + self.queue.used_bytes + size_bytes > self._memory_bytes:
-                self._refuse()
+                self._refuse(size_bytes)
+        if self._refused_bytes is not None and not self.is_full:
+            self._refused_bytes = None
 
-    def _refuse(self) -> None:
+    def _refuse(self, size_bytes: int) -> None:
         self.refused["memory"] += 1
+        self._refused_bytes = size_bytes
+        if self._limit.allows(("memory",), self._clock()):
+            LOG.warning(
+                "memory is full, requests are refused: trees_bytes=%d queue_bytes=%d limit_bytes=%d refused=%d",
+                self.pipeline.cost, self.queue.used_bytes, self._memory_bytes, self.refused["memory"],
+            )  # fmt: skip
         raise ComeBackLater(
             "the memory limit is reached; the downstream is behind", 1 if self.queue.is_available else 2
         )

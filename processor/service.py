@@ -1,7 +1,7 @@
 """The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
 
-Start: settings → downstream → pipeline → listeners → queue. A problem until then is a `SettingsError`.
-Stop (S29): not ready → listeners stop → what is held is released → the queue drains → exit.
+Start: settings → downstream → pipeline → admin endpoint → listeners → queue. A problem until then is a `SettingsError`.
+Stop (S29): not ready → listeners stop → what is held is released → the queue drains → admin endpoint → exit.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
 from processor.export.batch import Limits
-from processor.export.endpoint import addresses, downstream_from, own_listener
+from processor.export.durations import Durations
+from processor.export.endpoint import Downstream, addresses, downstream_from, own_listener
 from processor.export.export import Client
 from processor.export.queue import Queue
 from processor.export.split import split_request
 from processor.intake import WANTED_HEADERS, Intake
+from processor.metrics import reading
+from processor.metrics.destination import destination_from, interval_s
+from processor.metrics.metrics import Snapshot
+from processor.observing import Observing
 from processor.pipeline import Pipeline
+from processor.readiness import Readiness
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
@@ -97,12 +103,28 @@ def listen_addresses(settings: Settings) -> dict[str, str]:
     return {variable(name): getattr(settings, name) for name in names if getattr(settings, name) != "off"}
 
 
+def _own_addresses(settings: Settings) -> dict[str, str]:
+    """Everything that we listen on: variable → host:port or `off`."""
+    return {**listen_addresses(settings), variable("admin_endpoint"): settings.admin_endpoint}
+
+
 def build_client(settings: Settings, hop: str) -> Client:
     """The client of the downstream that the settings name. Raises `SettingsError`."""
     downstream = downstream_from(settings)
     problem = own_listener(downstream, listen_addresses(settings))
     if problem:
         raise SettingsError([problem])
+    return client_of(downstream, hop)
+
+
+def build_own_client(settings: Settings, hop: str) -> Client | None:
+    """The client of the backend of our own metrics, if there is one. Raises `SettingsError`."""
+    destination = destination_from(settings, _own_addresses(settings))
+    return client_of(destination, hop) if destination is not None else None
+
+
+def client_of(downstream: Downstream, hop: str) -> Client:
+    """The client of the downstream's protocol."""
     if downstream.protocol == "grpc":
         from processor.export.otlp_grpc import GrpcClient
 
@@ -117,7 +139,6 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.is_ready = False
         self._hop = uuid.uuid4().hex
         self._background: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -138,7 +159,8 @@ class Service:
             batch_max_delay_s=settings.batch_max_delay,
             max_age_s=settings.queue_max_age,
         )
-        self.queue = Queue(client, limits, split=split_request)
+        durations = Durations()
+        self.queue = Queue(client, limits, split=split_request, observe=durations.observe)
         self._client = client
         self._hops: dict[str, None] = {}
         self.warnings = Warnings(settings.warn_sender)
@@ -152,7 +174,15 @@ class Service:
             self.labelling = Labelling(settings, key_settings(settings), self.pipeline, time.monotonic)
             self.intake.on_traces = self.labelling.judge_drift
         self.listeners: dict[str, Listener] = {}
-        self.admin: Listener | None = None
+        self.readiness = Readiness(lambda: self.intake.is_full)
+        self._sources = reading.Sources(
+            self.intake, self.admission, self.warnings,
+            {settings.exporter_kind: reading.Downstream(self.queue, durations)}, self.labelling, memory,
+        )  # fmt: skip
+        self._observing = Observing(
+            settings.admin_endpoint, self.readiness, self.snapshot, self.status,
+            build_own_client(settings, self._hop), interval_s(os.environ),
+        )  # fmt: skip
 
     async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
         """Start, serve until SIGTERM or SIGINT, stop; 0. Raises `SettingsError` where it cannot start."""
@@ -160,7 +190,12 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        await self._start()
+        await self._observing.start()
+        try:
+            await self._start()
+        except SettingsError:
+            await self._observing.stop()
+            raise
         LOG.info("span-processor %s ready: %s", __version__, ", ".join(self._where()))
         if when_ready is not None:
             self._spawn(when_ready(self))
@@ -183,13 +218,12 @@ class Service:
             await self.labelling.start()
             self._spawn(self.labelling.run())
         await self._listen()
-        await self._start_admin()
         self.queue.start()
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
             self._spawn(self.terminal.show_forever(lambda: self.intake.accounting().numbers()))
-        self.is_ready = True
+        self.readiness.start()
 
     async def _listen(self) -> None:
         """Bind the listeners. An address that cannot be bound is a problem of its setting."""
@@ -199,8 +233,11 @@ class Service:
         for name, endpoint in listen_addresses(settings).items():
             if "GRPC" in name:
                 from processor.receive.grpc import GrpcListener
+                from processor.receive.health import Health
 
-                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener: Listener = GrpcListener(
+                    endpoint, self.intake, self.admission, size, WANTED_HEADERS, Health(self.readiness).handlers()
+                )
             else:
                 from processor.receive.http import HttpListener
 
@@ -215,27 +252,18 @@ class Service:
             await self._stop_listeners()
             raise SettingsError(problems)
 
-    async def _start_admin(self) -> None:
-        endpoint = self.settings.admin_endpoint
-        if endpoint == "off":
-            return
-        from processor.admin import AdminApp
-        from processor.receive.server import HttpServer
-
-        self.admin = HttpServer(endpoint, AdminApp(self.status, lambda: self.is_ready))
-        try:
-            await self.admin.start()
-        except OSError as error:
-            self.admin = None
-            await self._stop_listeners()
-            problem = f"{variable('admin_endpoint')}: cannot listen on {endpoint}: {error}; choose a free port, or off"
-            raise SettingsError([problem]) from None
+    def snapshot(self) -> Snapshot:
+        """All metrics in this instant."""
+        return reading.take_snapshot(self._sources)
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says in this instant."""
         found = dict(
-            status(self.settings, self.intake, self.queue, self.warnings, self.admission.refused, time.monotonic())
-        )
+            status(
+                self.settings, self.readiness.state, self.intake, self.queue, self.warnings, self.admission.refused,
+                time.monotonic(),
+            )
+        )  # fmt: skip
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
         return found
@@ -252,7 +280,8 @@ class Service:
     async def _shut_down(self) -> None:
         """S29: everything that was accepted leaves, or is counted."""
         deadline = time.monotonic() + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
-        self.is_ready = False
+        LOG.info("stopping: held=%d queued=%d", self.pipeline.held, self.intake.accounting().queued)
+        self.readiness.drain()
         self.admission.draining = True
         await self._stop_listeners()
         for task in self._background:
@@ -261,8 +290,7 @@ class Service:
         await self.intake.release_all()
         await self.queue.drain(deadline)
         await self.queue.close()
-        if self.admin is not None:
-            await self.admin.stop(0)
+        await self._observing.stop()
         accounting = self.intake.accounting()
         if self.terminal is not None:
             self.terminal.view.footer(accounting.numbers())
@@ -333,7 +361,7 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, _check_downstream):
+    for check in (check_variables, _check_downstream, _check_own_telemetry):
         try:
             lines += check(settings) or []
         except SettingsError as error:
@@ -353,3 +381,9 @@ def _check_downstream(settings: Settings) -> list[str]:
     resolves = bool(addresses(downstream.host, downstream.port))
     remark = "" if resolves else ", a name that does not resolve now"
     return [f"downstream: {downstream.protocol} to {downstream.target}{remark}"]
+
+
+def _check_own_telemetry(settings: Settings) -> list[str]:
+    interval_s(os.environ)
+    destination = destination_from(settings, _own_addresses(settings))
+    return [f"own metrics: {destination.protocol} to {destination.target}"] if destination is not None else []

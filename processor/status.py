@@ -12,6 +12,7 @@ from processor.export.ledger import Counts
 from processor.export.queue import Queue
 from processor.intake import Intake
 from processor.pipeline import Pipeline
+from processor.readiness import State
 from processor.settings import Settings, variable
 from processor.signals import Signal
 from processor.telemetry import Warnings, escape
@@ -78,7 +79,13 @@ def _shown(name: str) -> str:
 
 
 def status(
-    settings: Settings, intake: Intake, queue: Queue, warnings: Warnings, admission: Mapping[str, int], now_s: float
+    settings: Settings,
+    state: State,
+    intake: Intake,
+    queue: Queue,
+    warnings: Warnings,
+    admission: Mapping[str, int],
+    now_s: float,
 ) -> Mapping[str, Any]:
     """The JSON of `/status`."""
     pipeline = intake.pipeline
@@ -87,6 +94,16 @@ def status(
         "version": __version__,
         "compiled": is_compiled(),
         "accounting": {**asdict(accounting), "balanced": accounting.is_balanced},
+        "limits": {
+            "memory_bytes": settings.memory_limit,
+            "request_bytes": settings.max_request_bytes,
+            "value_characters": settings.max_value_length,
+            "wait_s": settings.max_wait,
+            "spans_per_trace": settings.max_spans_per_trace,
+            "remembered_traces": settings.remember_traces,
+            "queue_age_s": settings.queue_max_age,
+        },
+        "state": state.value,
         "released": dict(pipeline.released),
         "malformed": dict(pipeline.malformed),
         "refused": {**admission, "memory": admission["memory"] + intake.refused["memory"]},
