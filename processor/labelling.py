@@ -96,7 +96,7 @@ class Labelling:
             self.drifted[known] = self.drifted.get(known, 0) + 1
             if self._limit.allows((known,), self._clock()):
                 LOG.warning(
-                    "the application resolves the variable %s differently: it runs on another configuration", known
+                    "the application resolves a variable differently, on another configuration: variable=%s", known
                 )
 
     @property

@@ -67,7 +67,7 @@ def report_waiting(pipeline: Pipeline, settings: Settings, now_s: float) -> None
         return
     sources = ", ".join(f"{each.spans} of {_shown(each.service)}/{_shown(each.scope)}" for each in found[:5])
     LOG.warning(
-        "%d spans wait for parents that do not come: %s; %s",
+        "spans wait for parents that do not come: spans=%d sources=%s advice=%s",
         sum(each.spans for each in found),
         sources,
         advice(settings.roots),
