@@ -93,7 +93,7 @@ WITH: Mapping[str, Mapping[str, str]] = {
     "VARIABLES_URL": {"VARIABLES_TOKEN": "pylf_x"},
 }
 # What cannot be told from what is shown: secrets.
-SECRETS = ("EXPORTER_OTLP_HEADERS", "TELEMETRY_OTLP_HEADERS", "VARIABLES_TOKEN")
+SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "TELEMETRY_OTLP_HEADERS")
 
 
 @pytest.fixture(autouse=True)
