@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from processor.metrics.push import Push
     from processor.metrics.scrape import Scrape
 
-# The last export of metrics must not keep the process from its exit.
+# What is left to be said at the end must not keep the process from its exit: the last export of metrics, and answers.
 _LAST_PUSH_S: Final = 0.5
+_LAST_ANSWERS_S: Final = 0.25
 
 
 class Observing:
@@ -47,6 +48,7 @@ class Observing:
         self._app = AdminApp(self._heartbeat, readiness, self._exposition, status)
         self._admin: Listener | None = None
         self._scrape: Scrape | None = None
+        self._first_scrape = asyncio.Lock()  # one import, however many ask meanwhile
         self._push: Push | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,7 +70,7 @@ class Observing:
         if self._client is not None:
             await self._client.close()
         if self._admin is not None:
-            await self._admin.stop(0)
+            await self._admin.stop(_LAST_ANSWERS_S)
 
     async def _listen(self) -> None:
         from processor.receive.server import HttpServer
@@ -84,9 +86,10 @@ class Observing:
 
     async def _exposition(self) -> tuple[bytes, bytes]:
         """Content-Type and text of `/metrics`."""
-        if self._scrape is None:
-            module = await asyncio.to_thread(importlib.import_module, "processor.metrics.scrape")
-            self._scrape = module.Scrape(self._take)
+        async with self._first_scrape:
+            if self._scrape is None:
+                module = await asyncio.to_thread(importlib.import_module, "processor.metrics.scrape")
+                self._scrape = module.Scrape(self._take)
         return self._scrape.content_type, self._scrape.text()
 
     async def _push_forever(self, client: Client) -> None:
