@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64
 
 # Upper bounds in seconds, inclusive. A tick is a second at the default MAX_WAIT: below that there is nothing to tell.
-HOLD_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+HOLD_BOUNDS_S: Final[tuple[float, ...]] = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
 class Holds:
