@@ -35,7 +35,10 @@ READMES = (README, ROOT / "processor" / "README.md")
 # Names that no test should have to look up.
 LOOPBACK = {"collector:4317": "127.0.0.1:24317", "cloud.langfuse.com": "127.0.0.1"}
 # What is written like a setting and is none; the last is the README's example of a wrong one.
-NO_SETTINGS = {"UNAVAILABLE", "BOTH_WAYS", "COMPILED", "MYPYC", "PYTHONPATH", "REASONS", "REFUSALS", "MAX_WIAT"}
+NO_SETTINGS = {
+    "UNAVAILABLE", "BOTH_WAYS", "COMPILED", "MYPYC", "PYTHONPATH", "REASONS", "REFUSALS", "FOR_GOOD", "WORDS", "METRICS",
+    "MAX_WIAT",
+}  # fmt: skip
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")

@@ -56,11 +56,16 @@ class Push:
         try:
             await self._client.send(Signal.METRICS, body)
         except (TransientError, PermanentError) as error:
-            if not self._is_failing:
-                LOG.warning("own metrics cannot be exported: cause=%s", printable(str(error)))
-            self._is_failing = True
+            self._fail(printable(str(error)))
+        except Exception as error:  # the next export outlives whatever a client raises
+            self._fail(type(error).__name__)
         else:
             self._is_failing = False
+
+    def _fail(self, cause: str) -> None:
+        if not self._is_failing:
+            LOG.warning("own metrics cannot be exported: cause=%s", cause)
+        self._is_failing = True
 
     def _collect(self) -> bytes:
         """The request; empty where `OTEL_SDK_DISABLED` turns the SDK off."""

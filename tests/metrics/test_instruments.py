@@ -136,13 +136,20 @@ def test_a_backend_of_metrics_that_is_away(make: Callable[..., Any], caplog: pyt
     async def run() -> None:
         parts = make()
         push = Push(parts.backend, lambda: take_snapshot(parts.sources), 60.0)
-        for outcome in (TransientError("away\nforged"), PermanentError("no"), Outcome(), PermanentError("no")):
+        failures = (
+            TransientError("away\nforged"),
+            PermanentError("no"),
+            Outcome(),
+            KeyError("secret"),
+            PermanentError("no"),
+        )
+        for outcome in failures:
             parts.backend.outcome = outcome
             await push.send()
 
     asyncio.run(run())
     line = "own metrics cannot be exported: cause="
-    assert [line + "away\\nforged", line + "no"] == caplog.messages
+    assert [line + "away\\nforged", line + "KeyError"] == caplog.messages
 
 
 def test_pushes_after_each_interval(make: Callable[..., Any]) -> None:
