@@ -138,7 +138,7 @@ def _print_config(parsed: argparse.Namespace) -> int:
     settings = load()
     rows = [
         (variable(name), show(name, getattr(settings, name)), origin(name, os.environ))
-        for name in Settings.model_fields
+        for name in type(settings).model_fields
     ]
     if parsed.format == "json":
         print(json.dumps({name: {"value": value, "origin": source} for name, value, source in rows}, indent=2))

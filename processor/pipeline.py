@@ -16,12 +16,15 @@ from mypy_extensions import i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.keys import CarriedKeys
+from processor.attributes.known import load_known
 from processor.attributes.labels import Labeller
 from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
-from processor.span import IS_ROOT, Context, Group, Own
+from processor.origin import NO_ORIGIN, Origin
+from processor.span import IS_ROOT, Context, Group, Own, Span
 from processor.trace.buffer import Buffer
+from processor.trace.keeper import Keeper
 from processor.trace.releases import forget_bytes
 from processor.trace.settings import TreeSettings
 from processor.trace.trace import Trace
@@ -36,12 +39,24 @@ Observer = Callable[[bytes, bytes, Group, Own | None, Context, str], None]
 
 # Spans between two chances for others to run: about 2 ms compiled, 20 ms interpreted.
 STEP: Final = 2000
+_WHOLE: Final = 1 << 40  # a row of held spans is one chunk
+
+
+class HeldRow:
+    """Held spans of one group that came one after another, in order; `body` has them framed as a request."""
+
+    __slots__ = ("body", "group", "spans")
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.spans: list[Span] = []
+        self.body = b""
 
 
 class Pipeline:
     """The state between requests: carried keys, trees, counters.
 
-    Counters only grow; `accepted` includes what is held.
+    Counters only grow; `accepted` and `recovered`, from a process before this one, include what is held.
     """
 
     def __init__(
@@ -55,6 +70,7 @@ class Pipeline:
         self.groups = Groups()
         self.framer = Framer(chunk_spans, chunk_bytes)
         self.accepted: i64 = 0
+        self.recovered: i64 = 0
         self.emitted: i64 = 0
         self.malformed: dict[str, int] = {}
         self.released: dict[str, int] = {}
@@ -62,8 +78,8 @@ class Pipeline:
 
     @property
     def held(self) -> int:
-        """Spans accepted and not yet in a chunk."""
-        return self.accepted - self.emitted
+        """Spans accepted or recovered and not yet in a chunk."""
+        return self.accepted + self.recovered - self.emitted
 
     @property
     def has_work(self) -> bool:
@@ -84,6 +100,12 @@ class Pipeline:
         for reason, count in rejected.items():
             self.malformed[reason] = self.malformed.get(reason, 0) + count
 
+    def forget_groups(self) -> None:
+        """Let go of the resources and scopes of which nothing is held, and so of their origins."""
+        self.groups.forget()
+        if self.reader.labeller is not None:
+            self.reader.labeller.forget()
+
     def make_room(self, wanted_cost: int, may_release: bool) -> None:
         """Bring the cost down: forget resting traces, then, where it helps, let go of the longest waiting ones
         (S17).
@@ -93,27 +115,26 @@ class Pipeline:
 
     def configure(self, keys: CarriedKeys, labeller: Labeller | None) -> None:
         """From now on look for `keys`, and label new traces by `labeller`. Traces that are known keep theirs (S24)."""
+        self.forget_groups()
         self.contexts.required = keys.required
         self.contexts.memo.clear()
         self.reader = Reader(keys, self.contexts, self.max_length, labeller)
-        self.groups = Groups()
 
-    def scan(self, body: bytes) -> Scan:
+    def scan(self, body: bytes, origin: Origin = NO_ORIGIN) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
-        scan = Scan(body, self.reader.keys.interests, self.groups, self.contexts.empty)
+        scan = Scan(body, origin, self.reader.keys.interests, self.groups, self.contexts.empty)
         scan.reader = self.reader
         return scan
 
-    def ingest(self, scan: Scan, start: i64, key_prefix: bytes, is_langfuse: bool, now_s: float) -> i64:
+    def ingest(self, scan: Scan, start: i64, is_langfuse: bool, now_s: float) -> i64:
         """Take responsibility for up to STEP spans of a finished scan from index `start` on; the next index.
 
-        `key_prefix` keeps traces of different credentials apart; `is_langfuse`: the request is of Langfuse's own
-        exporter.
+        `is_langfuse`: the request is of Langfuse's own exporter.
         """
         end: i64 = min(start + STEP, len(scan.spans))
         buffer = self.buffer
         spans = scan.spans
-        traces = self._place(scan, start, end, key_prefix, is_langfuse, now_s)
+        traces = self._place(scan, start, end, is_langfuse, now_s)
         # Backwards: SDKs send children before their parents, so that most parents are decided when their children
         # are settled.
         index: i64 = end - 1
@@ -130,13 +151,12 @@ class Pipeline:
                     buffer.close(trace)
         return end
 
-    def _place(
-        self, scan: Scan, start: i64, end: i64, key_prefix: bytes, is_langfuse: bool, now_s: float
-    ) -> list[Trace]:
+    def _place(self, scan: Scan, start: i64, end: i64, is_langfuse: bool, now_s: float) -> list[Trace]:
         """Read what the spans say and put them into their traces; the trace of each."""
         spans = scan.spans
         trace_ids = scan.trace_ids
         all_hits = scan.hits
+        key_prefix: bytes = scan.origin.key_prefix
         reader = cast(Reader, scan.reader)
         buffer = self.buffer
         buffer.labeller = reader.labeller
@@ -184,9 +204,65 @@ class Pipeline:
         self._write()
         return more
 
-    def take_chunks(self) -> list[tuple[bytes, int]]:
-        """What is to be exported now: request bytes and their number of spans."""
+    def take_chunks(self) -> list[tuple[bytes, int, Origin]]:
+        """What is to be exported now: request bytes, their number of spans, and whose they are."""
         return self.framer.take()
+
+    # ---- what is held, to be kept elsewhere
+
+    def follow(self) -> Keeper:
+        """From now on follow what is held; the keeper knows who left and which traces are done with."""
+        keeper = Keeper()
+        self.buffer.keeper = keeper
+        return keeper
+
+    def take_held(self) -> list[HeldRow]:
+        """The spans that came since the last call and are still held. To be called after each `ingest`."""
+        keeper = self.buffer.keeper
+        rows: list[HeldRow] = []
+        if keeper is None:
+            return rows
+        framer = Framer(_WHOLE, _WHOLE)
+        row: HeldRow | None = None
+        for span in keeper.take_fresh():
+            if row is None or row.group is not span.group:
+                row = HeldRow(span.group)
+                rows.append(row)
+            row.spans.append(span)
+        for row in rows:
+            for span in row.spans:
+                framer.add(row.group, span.raw, b"")
+            row.body = framer.take()[0][0]
+        return rows
+
+    def restore(self, body: bytes, origin: Origin, places: dict[int, int], is_langfuse: bool, now_s: float) -> None:
+        """Hold the spans of a row again: those whose index in the row has a place. Raises `MalformedRequest`."""
+        scan = self.scan(body, origin)
+        while scan.step(STEP):
+            pass
+        indexes = sorted([index for index in places if index < len(scan.spans)])
+        scan.keep(indexes)
+        keeper = self.buffer.keeper
+        if keeper is not None:
+            for index, span in zip(indexes, scan.spans, strict=True):
+                keeper.places[span] = places[index]
+        at: i64 = 0
+        while at < len(scan.spans):
+            at = self.ingest(scan, at, is_langfuse, now_s)
+        self.take_drops()  # they were told when the spans came
+        self.accepted -= at
+        self.recovered += at
+
+    def remember(self, record: bytes, now_s: float) -> bytes:
+        """Know again what the keeper of another process told of a trace; its key. Raises `Malformed`."""
+        known = load_known(record, self.contexts)
+        trace = self.buffer.open(known.key, now_s)
+        for context, ids in known.ids:
+            self.buffer.memory.recall(trace, context, ids)
+        trace.said = known.said
+        trace.conflicts = known.conflicts or None
+        self.buffer.close(trace)
+        return known.key
 
     def take_resolves(self) -> list[tuple[dict[str, object], Group]]:
         """What resolve spans said since the last call (S23)."""

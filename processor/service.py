@@ -1,6 +1,7 @@
 """The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
 
-Start: settings → downstream → pipeline → admin endpoint → listeners → queue. A problem until then is a `SettingsError`.
+Start: settings → downstream → pipeline → admin endpoint → journal → listeners → queue. A problem until then is a
+`SettingsError`.
 Stop (S29): not ready → listeners stop → what is held is released → the queue drains → admin endpoint → exit.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -19,28 +21,35 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
-from processor.export.batch import Limits
-from processor.export.durations import Durations
-from processor.export.endpoint import Downstream, addresses, downstream_from, own_listener
-from processor.export.export import Client
-from processor.export.queue import Queue
-from processor.export.split import split_request
+from processor.delivery import (
+    TERMINAL,
+    build_downstreams,
+    describe_downstreams,
+    forwarded_headers,
+    resolve_downstreams,
+)
+from processor.exporters import exporters_of
+from processor.header_names import HeaderNames
 from processor.intake import WANTED_HEADERS, Intake
+from processor.journal_settings import check_journal, journaling_from, sealer_from
+from processor.keeping import InMemory, Keeping
 from processor.metrics import reading
-from processor.metrics.destination import destination_from, interval_s
+from processor.metrics.destination import build_own_client, check_own_metrics, interval_s
 from processor.metrics.metrics import Snapshot
 from processor.observing import Observing
+from processor.origin import Origins
 from processor.pipeline import Pipeline
 from processor.readiness import Readiness
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
-from processor.telemetry import Warnings
+from processor.telemetry import Accounting, Warnings
 from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 
 if TYPE_CHECKING:
     from processor.export.terminal import Terminal
+    from processor.journaling import Journaling
     from processor.labelling import Labelling
 
 LOG: Final = logging.getLogger("processor")
@@ -54,6 +63,7 @@ _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
 _REPORT_S: Final = 60.0
 _MAX_HOPS: Final = 32
+_KEY_BYTES: Final = 32
 # grpcio writes to standard error past every logger, and watches for forks that do not happen here.
 _GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
 
@@ -103,37 +113,6 @@ def listen_addresses(settings: Settings) -> dict[str, str]:
     return {variable(name): getattr(settings, name) for name in names if getattr(settings, name) != "off"}
 
 
-def _own_addresses(settings: Settings) -> dict[str, str]:
-    """Everything that we listen on: variable → host:port or `off`."""
-    return {**listen_addresses(settings), variable("admin_endpoint"): settings.admin_endpoint}
-
-
-def build_client(settings: Settings, hop: str) -> Client:
-    """The client of the downstream that the settings name. Raises `SettingsError`."""
-    downstream = downstream_from(settings)
-    problem = own_listener(downstream, listen_addresses(settings))
-    if problem:
-        raise SettingsError([problem])
-    return client_of(downstream, hop)
-
-
-def build_own_client(settings: Settings, hop: str) -> Client | None:
-    """The client of the backend of our own metrics, if there is one. Raises `SettingsError`."""
-    destination = destination_from(settings, _own_addresses(settings))
-    return client_of(destination, hop) if destination is not None else None
-
-
-def client_of(downstream: Downstream, hop: str) -> Client:
-    """The client of the downstream's protocol."""
-    if downstream.protocol == "grpc":
-        from processor.export.otlp_grpc import GrpcClient
-
-        return GrpcClient(downstream, hop)
-    from processor.export.otlp_http import HttpClient
-
-    return HttpClient(downstream, hop)
-
-
 class Service:
     """One running processor. `run` returns the exit code."""
 
@@ -144,27 +123,30 @@ class Service:
         self._stop = asyncio.Event()
         self._signals = 0
         self._exit_code = 0
+        found = resolve_downstreams(settings, listen_addresses(settings))
         self.pipeline = build_pipeline(settings)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
-        client: Client = self.terminal or build_client(settings, self._hop)
         on_drops = None
         if self.terminal is not None:
             self.pipeline.observer = self.terminal.view.observe
             on_drops = self.terminal.view.warn
         memory = settings.memory_limit
-        limits = Limits(
-            capacity_bytes=int(memory * _KEPT_SHARE),
-            batch_max_items=settings.batch_max_spans,
-            batch_max_bytes=settings.batch_max_size,
-            batch_max_delay_s=settings.batch_max_delay,
-            max_age_s=settings.queue_max_age,
-        )
-        durations = Durations()
-        self.queue = Queue(client, limits, split=split_request, observe=durations.observe)
-        self._client = client
+        kept_bytes = int(memory * _KEPT_SHARE)
+        self._forwarded = forwarded_headers(settings)
+        sealer = sealer_from(settings)
+        # Traces that are known after a restart must have the same keys then.
+        key = sealer.derive(b"trace keys") if sealer is not None else secrets.token_bytes(_KEY_BYTES)
+        forwarded, tenants = HeaderNames(self._forwarded), HeaderNames(settings.tenant_headers)
+        origins = Origins(forwarded, tenants, key, self.pipeline.forget_groups)
+        self.journaling = journaling_from(settings, self.pipeline, tuple(found) or (TERMINAL,), origins, sealer)
+        keeping: Keeping = self.journaling or InMemory()
+        self.downstreams = build_downstreams(
+            settings, self._hop, found, self.terminal, kept_bytes,
+            lambda: self.pipeline.cost + keeping.cost_bytes, self.journaling,
+        )  # fmt: skip
         self._hops: dict[str, None] = {}
         self.warnings = Warnings(settings.warn_sender)
-        self.intake = Intake(self.pipeline, self.queue, self.warnings, int(memory * _KEPT_SHARE), on_drops)
+        self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, keeping, on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.intake.on_hops = self._pass_on_hops
         self.labelling: Labelling | None = None
@@ -176,13 +158,12 @@ class Service:
         self.listeners: dict[str, Listener] = {}
         self.readiness = Readiness(lambda: self.intake.is_full)
         self._sources = reading.Sources(
-            self.intake, self.admission, self.warnings,
-            {settings.exporter_kind: reading.Downstream(self.queue, durations)}, self.labelling, memory,
-        )  # fmt: skip
+            self.intake, self.admission, self.warnings, self.labelling, self.journaling, memory
+        )
+        own_client = build_own_client(settings, self._hop, listen_addresses(settings))
         self._observing = Observing(
-            settings.admin_endpoint, self.readiness, self.snapshot, self.status,
-            build_own_client(settings, self._hop), interval_s(os.environ),
-        )  # fmt: skip
+            settings.admin_endpoint, self.readiness, self.snapshot, self.status, own_client, interval_s(os.environ)
+        )
 
     async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
         """Start, serve until SIGTERM or SIGINT, stop; 0. Raises `SettingsError` where it cannot start."""
@@ -217,18 +198,34 @@ class Service:
         if self.labelling is not None:
             await self.labelling.start()
             self._spawn(self.labelling.run())
+        if self.journaling is not None:
+            await self._recover(self.journaling)
         await self._listen()
-        self.queue.start()
+        self.downstreams.start()
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
-            self._spawn(self.terminal.show_forever(lambda: self.intake.accounting().numbers()))
+            self._spawn(self.terminal.show_forever(lambda: self.intake.accounting()[TERMINAL].numbers()))
         self.readiness.start()
+
+    async def _recover(self, journaling: Journaling) -> None:
+        """Take back what an earlier process acknowledged and did not deliver."""
+        from processor.journal.sealer import WrongKey
+
+        try:
+            await journaling.restore(self.downstreams.recover, self.intake.flush_recovered, time.monotonic())
+        except WrongKey as error:
+            problem = f"does not open what the journal holds ({error}); set the key that it was written with"
+            raise SettingsError([f"{variable('journal_key')}: {problem}"]) from None
+        for name, accounting in self.intake.accounting().items():
+            if accounting.recovered:
+                LOG.info("recovered %d spans from the journal, for %s", accounting.recovered, name)
 
     async def _listen(self) -> None:
         """Bind the listeners. An address that cannot be bound is a problem of its setting."""
         settings = self.settings
         size = settings.max_request_bytes
+        wanted = [*WANTED_HEADERS, *self._forwarded]
         problems = []
         for name, endpoint in listen_addresses(settings).items():
             if "GRPC" in name:
@@ -236,12 +233,12 @@ class Service:
                 from processor.receive.health import Health
 
                 listener: Listener = GrpcListener(
-                    endpoint, self.intake, self.admission, size, WANTED_HEADERS, Health(self.readiness).handlers()
+                    endpoint, self.intake, self.admission, size, wanted, Health(self.readiness).handlers()
                 )
             else:
                 from processor.receive.http import HttpListener
 
-                listener = HttpListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener = HttpListener(endpoint, self.intake, self.admission, size, wanted)
             try:
                 await listener.start()
             except OSError as error:
@@ -260,7 +257,7 @@ class Service:
         """What `/status` says in this instant."""
         found = dict(
             status(
-                self.settings, self.readiness.state, self.intake, self.queue, self.warnings, self.admission.refused,
+                self.settings, self.readiness.state, self.intake, self.warnings, self.admission.refused,
                 time.monotonic(),
             )
         )  # fmt: skip
@@ -280,7 +277,7 @@ class Service:
     async def _shut_down(self) -> None:
         """S29: everything that was accepted leaves, or is counted."""
         deadline = time.monotonic() + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
-        LOG.info("stopping: held=%d queued=%d", self.pipeline.held, self.intake.accounting().queued)
+        LOG.info("stopping: held=%d queue_bytes=%d", self.pipeline.held, self.downstreams.used_bytes)
         self.readiness.drain()
         self.admission.draining = True
         await self._stop_listeners()
@@ -288,17 +285,27 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.intake.release_all()
-        await self.queue.drain(deadline)
-        await self.queue.close()
+        await self.downstreams.drain(deadline)
+        await self.downstreams.close()
+        if self.journaling is not None:
+            await self.journaling.close()
         await self._observing.stop()
         accounting = self.intake.accounting()
         if self.terminal is not None:
-            self.terminal.view.footer(accounting.numbers())
+            self.terminal.view.footer(accounting[TERMINAL].numbers())
             self.terminal.finish()
-        LOG.info(
-            "stopped: accepted %d = exported %d + lost %d",
-            accounting.accepted, accounting.exported, sum(accounting.lost.values()),
-        )  # fmt: skip
+        for name, each in accounting.items():
+            LOG.info(
+                "stopped%s: accepted %d = exported %d + lost %d%s",
+                f" {name}" if self.settings.exporters else "",
+                each.accepted, each.exported, sum(each.lost.values()), self._journaled(each),
+            )  # fmt: skip
+
+    def _journaled(self, accounting: Accounting) -> str:
+        """What the last log line says of the journal, where there is one."""
+        if self.journaling is None:
+            return ""
+        return f" + journaled {accounting.journaled}, recovered {accounting.recovered}"
 
     def _pass_on_hops(self, path: str) -> None:
         """The processes that spans came through go on with them, so that a loop over several is broken (S30)."""
@@ -307,7 +314,7 @@ class Service:
             self._hops[hop.strip()] = None
         while len(self._hops) > _MAX_HOPS:
             del self._hops[next(iter(self._hops))]
-        self._client.hop = ",".join([*self._hops, self._hop])
+        self.downstreams.mark(",".join([*self._hops, self._hop]))
 
     def _on_signal(self) -> None:
         self._signals += 1
@@ -332,11 +339,9 @@ class Service:
             f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}"
             for name, listener in self.listeners.items()
         ]
-        downstream = self.settings.exporter_otlp_endpoint
-        return [
-            *where,
-            f"to {downstream}" if downstream and self.settings.exporter_kind == "otlp" else "to the terminal",
-        ]
+        if self.terminal is not None:
+            return [*where, "to the terminal"]
+        return [*where, *(f"to {exporter.otlp_endpoint}" for exporter in exporters_of(self.settings))]
 
 
 def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
@@ -361,7 +366,12 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, _check_downstream, _check_own_telemetry):
+    listeners = listen_addresses(settings)
+    checks = (
+        check_variables, lambda each: describe_downstreams(each, listeners), check_journal,
+        lambda each: check_own_metrics(each, listeners),
+    )  # fmt: skip
+    for check in checks:
         try:
             lines += check(settings) or []
         except SettingsError as error:
@@ -369,21 +379,3 @@ def check_settings(settings: Settings) -> list[str]:
     if problems:
         raise SettingsError(problems)
     return lines
-
-
-def _check_downstream(settings: Settings) -> list[str]:
-    if settings.exporter_kind == "console":
-        return ["downstream: the terminal"]
-    downstream = downstream_from(settings)
-    problem = own_listener(downstream, listen_addresses(settings))
-    if problem:
-        raise SettingsError([problem])
-    resolves = bool(addresses(downstream.host, downstream.port))
-    remark = "" if resolves else ", a name that does not resolve now"
-    return [f"downstream: {downstream.protocol} to {downstream.target}{remark}"]
-
-
-def _check_own_telemetry(settings: Settings) -> list[str]:
-    interval_s(os.environ)
-    destination = destination_from(settings, _own_addresses(settings))
-    return [f"own metrics: {destination.protocol} to {destination.target}"] if destination is not None else []

@@ -11,15 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
+from processor.exporters import check_names, exporters_of, problems_of_exporters, split_names, with_exporters
+from processor.header_names import check_patterns
 from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
 
 __all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
 
 MiB = 1024 * 1024
+# Less is no room to work in: an idle process takes as much.
+_LEAST_MEMORY = 64 * MiB
+GiB = 1024 * MiB
+# A full journal still takes a request of any size: it needs room for what the request becomes, and to move items in.
+_REQUESTS_IN_JOURNAL = 4
 
 
 class SettingsError(Exception):
@@ -30,13 +37,6 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _split(value: object) -> object:
-    """`a,b` to a tuple; what is no string is left for pydantic to judge."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -44,7 +44,8 @@ def _lower(value: object) -> object:
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]  # far from 64 bits, as the units' bounds are
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_names)]
+HeaderPatterns = Annotated[Names, AfterValidator(check_patterns)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
 
@@ -105,6 +106,21 @@ class Settings(BaseSettings):
     exporter_otlp_certificate: Path | None = Field(None, description="PEM file of the authorities to trust")
     exporter_otlp_client_certificate: Path | None = Field(None, description="PEM file of the client certificate (mTLS)")
     exporter_otlp_client_key: Path | None = Field(None, description="PEM file of the client's private key (mTLS)")
+    exporter_forward_headers: HeaderPatterns = Field(
+        (),
+        description="headers of senders that go out with their spans, `*` at the end allowed, e.g. "
+        "`authorization,x-langfuse-*`",
+    )
+    exporters: Annotated[Names, AfterValidator(check_names)] = Field(
+        (),
+        description="names of several downstreams, e.g. `langfuse,logfire`. Each has its own variables, such as "
+        "`EXPORTER_LANGFUSE_OTLP_ENDPOINT` and `EXPORTER_LANGFUSE_FORWARD_HEADERS`, in place of `EXPORTER_OTLP_…` and "
+        "`EXPORTER_FORWARD_HEADERS`",
+    )
+    tenant_headers: HeaderPatterns = Field(
+        ("authorization", "x-langfuse-public-key"),
+        description="headers that, where they are forwarded, keep the traces of their senders apart",
+    )
     user_id_keys: Names = Field(
         (
             "langfuse.user.id", "user.id", "langfuse_user_id", "enduser.id",
@@ -189,8 +205,25 @@ class Settings(BaseSettings):
     context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
-    queue_max_age: Duration = Field(
-        300.0, description="a batch that could not be delivered for so long is given up, counted"
+    journal_directory: Path | None = Field(
+        None,
+        description="folder in which accepted spans are kept until they are delivered, over restarts. It is made where "
+        "its parent is there, and is one process's own",
+    )
+    journal_max_size: Size = Field(GiB, description="bytes in `JOURNAL_DIRECTORY`; over it requests are refused")
+    journal_sync: Annotated[Literal["off", "normal", "full"], BeforeValidator(_lower)] = Field(
+        "normal",
+        description="what an answer to a sender waits for: `normal` survives the process dying, `full` the machine; "
+        "`off` is `normal` without checksums of spans",
+    )
+    journal_key: SecretStr | None = Field(
+        None,
+        description="encrypts the senders' headers that are kept with their spans in `JOURNAL_DIRECTORY`. Secret",
+    )
+    queue_max_age: Duration | None = Field(
+        None,
+        description="a batch that could not be delivered for so long is given up, counted. Default: `5m`, with a "
+        "journal never",
     )
     batch_max_spans: Count = Field(8192, description="spans an export request")
     batch_max_size: Size = Field(3 * MiB, description="bytes an export request")
@@ -222,17 +255,18 @@ class Settings(BaseSettings):
     @property
     def exporter_kind(self) -> str:
         """`otlp` or `console`: what `EXPORTER` says, else what the endpoint implies."""
-        return self.exporter or ("otlp" if self.exporter_otlp_endpoint else "console")
+        return self.exporter or ("otlp" if self.exporter_otlp_endpoint or self.exporters else "console")
 
 
 def load() -> Settings:
     """The settings of this process's environment. Raises `SettingsError` with every problem at once."""
-    secrets = secret_fields()
-    problems = unknown_names(os.environ, Settings.model_fields, secrets)
+    model = with_exporters(Settings, variables(os.environ).get(variable("exporters"), ""))
+    secrets = secret_fields(model)
+    problems = unknown_names(os.environ, model.model_fields, secrets)
     values, unreadable = read_secret_files(os.environ, secrets)
     problems += unreadable
     try:
-        settings = Settings.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
         problems += [explain(detail, secrets) for detail in error.errors()]
         raise SettingsError(problems) from None
@@ -242,9 +276,9 @@ def load() -> Settings:
     return settings
 
 
-def secret_fields() -> list[str]:
+def secret_fields(model: type[Settings] = Settings) -> list[str]:
     """Fields whose value must never be shown, and which `…_FILE` may supply."""
-    annotations = {name: field.annotation for name, field in Settings.model_fields.items()}
+    annotations = {name: field.annotation for name, field in model.model_fields.items()}
     return [name for name, annotation in annotations.items() if SecretStr in (annotation, *get_args(annotation))]
 
 
@@ -257,11 +291,7 @@ def origin(name: str, environ: Mapping[str, str]) -> str:
 
 def _contradictions(settings: Settings) -> list[str]:
     """Settings that are each right and together wrong."""
-    problems = []
-    if settings.exporter == "otlp" and not settings.exporter_otlp_endpoint:
-        problems.append(
-            f"{PREFIX}EXPORTER_OTLP_ENDPOINT: needed where {PREFIX}EXPORTER=otlp, e.g. http://collector:4317"
-        )
+    problems = problems_of_exporters(settings)
     if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
         problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
     problems += _shared_addresses(settings)
@@ -269,8 +299,17 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
         problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
-    if (settings.exporter_otlp_client_certificate is None) != (settings.exporter_otlp_client_key is None):
-        problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")
+    least = _REQUESTS_IN_JOURNAL * settings.max_request_bytes
+    if settings.journal_directory is not None and settings.journal_max_size < least:
+        right = f"must be at least {format_size(least)}, {_REQUESTS_IN_JOURNAL} requests of the largest size"
+        problems.append(f"{PREFIX}JOURNAL_MAX_SIZE: {right}; or set {PREFIX}RECEIVER_MAX_REQUEST_SIZE lower")
+    forwards = any(exporter.forward_headers for exporter in exporters_of(settings))
+    if forwards and settings.journal_directory is not None and settings.journal_key is None:
+        why = f"needed where {PREFIX}JOURNAL_DIRECTORY is set and headers of senders are forwarded"
+        problems.append(f"{PREFIX}JOURNAL_KEY: {why}; set a secret that stays the same over restarts")
+    if settings.memory_limit < _LEAST_MEMORY:
+        right = f"must be at least {format_size(_LEAST_MEMORY)} (unset it is 70 % of the container's limit)"
+        problems.append(f"{PREFIX}MEMORY_LIMIT: {right}")
     if settings.variables_url and settings.variables_file:
         problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
     if settings.variables_url and not settings.variables_token:

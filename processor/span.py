@@ -11,6 +11,8 @@ from typing import Final
 
 from mypy_extensions import i32, i64, mypyc_attr, u8
 
+from processor.origin import NO_ORIGIN, Origin
+
 PLACEHOLDER: Final = 0  # named as a parent, not received
 RECEIVED: Final = 1
 DECIDED: Final = 2  # its context is final
@@ -121,22 +123,26 @@ class Own:
 
 @mypyc_attr(acyclic=True)
 class Group:
-    """The resource and scope of spans, as bytes: everything of the request around them.
+    """The resource and scope of spans, as bytes, and whose they are: everything of the request around them.
 
     `extra`: top-level fields of the request other than resource_spans; `resource`: fields of ResourceSpans other
     than scope_spans (resource, schema_url, unknown ones); `scope`: fields of ScopeSpans other than spans. Repeated
     submessages stay repeated, which protobuf reads as merged. `hits`: the resource's attributes of interest; what they
     come to, once read: `defaults`, the values for spans that have none (S3), and `attributes`, all of them by name, as
-    conditions see them. `share`: the part of its own bytes that each of its spans answers for.
+    conditions see them. `share`: the part of its own bytes that each of its spans answers for. `origin`: the sender's
+    headers that go out with them (S28).
     """
 
-    __slots__ = ("attributes", "defaults", "extra", "hits", "resource", "scope", "share")
+    __slots__ = ("attributes", "defaults", "extra", "hits", "origin", "resource", "scope", "share")
 
-    def __init__(self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit]) -> None:
+    def __init__(
+        self, extra: bytes, resource: bytes, scope: bytes, hits: list[Hit], origin: Origin = NO_ORIGIN
+    ) -> None:
         self.extra = extra
         self.resource = resource
         self.scope = scope
         self.hits = hits
+        self.origin = origin
         self.defaults: Context | None = None
         self.attributes: dict[str, object] = {}
         self.share: i64 = 0

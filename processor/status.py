@@ -15,7 +15,7 @@ from processor.pipeline import Pipeline
 from processor.readiness import State
 from processor.settings import Settings, variable
 from processor.signals import Signal
-from processor.telemetry import Warnings, escape
+from processor.telemetry import Accounting, Warnings, escape
 from processor.wire.describe import describe
 
 LOG: Final = logging.getLogger("processor")
@@ -79,21 +79,19 @@ def _shown(name: str) -> str:
 
 
 def status(
-    settings: Settings,
-    state: State,
-    intake: Intake,
-    queue: Queue,
-    warnings: Warnings,
-    admission: Mapping[str, int],
-    now_s: float,
+    settings: Settings, state: State, intake: Intake, warnings: Warnings, admission: Mapping[str, int], now_s: float
 ) -> Mapping[str, Any]:
-    """The JSON of `/status`."""
+    """The JSON of `/status`. `accounting`, `downstream` and `relay` are objects by name where EXPORTERS gives names."""
     pipeline = intake.pipeline
-    accounting = intake.accounting()
+    queues = intake.downstreams.queues
+
+    def by_name(of_one: Mapping[str, Any]) -> Any:
+        return of_one if settings.exporters else next(iter(of_one.values()))
+
     return {
         "version": __version__,
         "compiled": is_compiled(),
-        "accounting": {**asdict(accounting), "balanced": accounting.is_balanced},
+        "accounting": by_name({name: _account(each) for name, each in intake.accounting().items()}),
         "limits": {
             "memory_bytes": settings.memory_limit,
             "request_bytes": settings.max_request_bytes,
@@ -106,7 +104,11 @@ def status(
         "state": state.value,
         "released": dict(pipeline.released),
         "malformed": dict(pipeline.malformed),
-        "refused": {**admission, "memory": admission["memory"] + intake.refused["memory"]},
+        "refused": {
+            **admission,
+            "memory": admission["memory"] + intake.refused["memory"],
+            "origins": intake.origins.refused,
+        },
         "values": {
             "inherited": pipeline.inherited(),
             "filled": dict(pipeline.writer.filled),
@@ -121,16 +123,31 @@ def status(
         "memory": {
             "limit_bytes": settings.memory_limit,
             "trees_bytes": pipeline.cost,
-            "queue_bytes": queue.used_bytes,
+            "queue_bytes": intake.downstreams.used_bytes,
             "traces": len(pipeline.buffer.memory.traces),
             "forgotten": dict(pipeline.buffer.memory.forgotten),
         },
-        "downstream": {
-            "available": queue.is_available,
-            "unsupported": sorted(each.value for each in queue.unsupported),
-        },
-        "relay": {each.value: _relayed(queue.ledger.counts[each]) for each in (Signal.METRICS, Signal.LOGS)},
+        "downstream": by_name({name: _downstream(queue) for name, queue in queues.items()}),
+        "relay": by_name({name: _relay(queue) for name, queue in queues.items()}),
     }
+
+
+def _account(accounting: Accounting) -> Mapping[str, Any]:
+    return {**asdict(accounting), "balanced": accounting.is_balanced}
+
+
+def _downstream(queue: Queue) -> Mapping[str, Any]:
+    return {
+        "available": queue.is_available,
+        "unsupported": sorted(each.value for each in queue.unsupported),
+        "queue_bytes": queue.used_bytes,
+        "in_flight": queue.in_flight,
+        "concurrency": queue.concurrency,
+    }
+
+
+def _relay(queue: Queue) -> Mapping[str, Any]:
+    return {each.value: _relayed(queue.ledger.counts[each]) for each in (Signal.METRICS, Signal.LOGS)}
 
 
 def _relayed(counts: Counts) -> Mapping[str, Any]:

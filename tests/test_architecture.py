@@ -37,11 +37,15 @@ MUST_NOT_KNOW = {
     "processor.receive": ("trace", "attributes", "variables", "export", "settings", "pipeline", "intake", "metrics"),
     "processor.metrics": ("service", "cli", "admin", "observing", "readiness", "status", "logs"),
     "processor.admin": ("metrics", "export", "settings", "pipeline", "intake", "service"),
+    "processor.journal": (
+        "wire", "attributes", "trace", "variables", "receive", "export", "settings", "telemetry", "pipeline", "intake",
+        "service", "span",
+    ),
     "processor.pipeline": ("receive", "export", "settings", "telemetry", "intake", "service"),
     "processor.settings": ("service", "receive", "export", "trace", "pipeline"),
     "processor.cli": ("receive", "trace", "attributes", "wire", "intake"),
     "processor": ("cli", "__main__"),
-}
+}  # fmt: skip
 # What makes a module depend on where and when it is imported, where it is called (`environ`: used) at import.
 ENVIRONMENT = {
     "environ", "getenv", "putenv", "getcwd", "open", "read_text", "read_bytes", "write_text", "cwd", "home",

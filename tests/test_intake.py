@@ -11,9 +11,13 @@ import pytest
 
 from processor.errors import ComeBackLater, TransientError
 from processor.export.batch import Limits
+from processor.export.downstreams import Downstreams
 from processor.export.export import Outcome
 from processor.export.queue import Queue
+from processor.header_names import NO_NAMES
 from processor.intake import Intake
+from processor.keeping import InMemory
+from processor.origin import Origins
 from processor.receive.receive import Request
 from processor.service import build_pipeline
 from processor.settings import Settings
@@ -50,10 +54,14 @@ class Small:
     def __init__(self, memory_bytes: int) -> None:
         self.now = 0.0
         self.backend = Backend()
-        limits = Limits(memory_bytes, max_age_s=None)
+        limits = Limits(max_age_s=None)
         self.queue = Queue(self.backend, limits, clock=lambda: self.now, sleep=self._sleep)
+        downstreams = Downstreams({"otlp": self.queue}, memory_bytes, lambda: self.pipeline.cost)
+        origins = Origins(NO_NAMES, NO_NAMES, b"", lambda: None)
         self.pipeline = build_pipeline(Settings())
-        self.intake = Intake(self.pipeline, self.queue, Warnings(False), memory_bytes, clock=lambda: self.now)
+        self.intake = Intake(
+            self.pipeline, downstreams, origins, Warnings(False), InMemory(), clock=lambda: self.now
+        )  # fmt: skip
 
     async def take(self, body: bytes) -> bool:
         """Whether a request was taken."""
@@ -106,8 +114,8 @@ def test_a_full_queue(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "processor"):
         asyncio.run(run())
     (line,) = caplog.messages
-    assert line.startswith("memory is full, requests are refused: trees_bytes=")
-    assert line.endswith(" limit_bytes=20480 refused=1")
+    assert line.startswith("requests are refused, there is no room: reason=memory trees_bytes=")
+    assert line.endswith(" refused=1")
 
 
 def test_full_trees() -> None:

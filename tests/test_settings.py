@@ -32,6 +32,9 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "EXPORTER_OTLP_CERTIFICATE": ("", "/etc/ca.pem", Path("/etc/ca.pem")),
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": ("", "/etc/client.pem", Path("/etc/client.pem")),
     "EXPORTER_OTLP_CLIENT_KEY": ("", "/etc/client.key", Path("/etc/client.key")),
+    "EXPORTER_FORWARD_HEADERS": ("", "Authorization, x-langfuse-*", ("authorization", "x-langfuse-*")),
+    "EXPORTERS": ("", "langfuse,logfire", ("langfuse", "logfire")),
+    "TENANT_HEADERS": ("authorization,x-langfuse-public-key", "x-tenant", ("x-tenant",)),
     "USER_ID_KEYS": (
         "langfuse.user.id,user.id,langfuse_user_id,enduser.id,traceloop.association.properties.user_id,"
         "ai.telemetry.metadata.userId,lmnr.association.properties.user_id,langsmith.metadata.user_id,usr.id",
@@ -75,7 +78,11 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "CONTEXT_ATTRIBUTES": ("", "plan", ("plan",)),
     "INCLUDE_RESOURCE_ATTRIBUTES_IN_CONTEXT": ("true", "false", False),
     "INCLUDE_BAGGAGE_IN_CONTEXT": ("true", "no", False),
-    "QUEUE_MAX_AGE": ("5m", "24h", 86400.0),
+    "JOURNAL_DIRECTORY": ("", "/var/lib/journal", Path("/var/lib/journal")),
+    "JOURNAL_MAX_SIZE": ("1GiB", "4GiB", 1 << 32),
+    "JOURNAL_SYNC": ("normal", "FULL", "full"),
+    "JOURNAL_KEY": ("", "a long passphrase", SecretStr("a long passphrase")),
+    "QUEUE_MAX_AGE": ("", "24h", 86400.0),
     "BATCH_MAX_SPANS": ("8192", "512", 512),
     "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
     "BATCH_MAX_DELAY": ("0s", "200ms", 0.2),
@@ -91,9 +98,10 @@ WITH: Mapping[str, Mapping[str, str]] = {
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": {"EXPORTER_OTLP_CLIENT_KEY": "/etc/client.key"},
     "EXPORTER_OTLP_CLIENT_KEY": {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/etc/client.pem"},
     "VARIABLES_URL": {"VARIABLES_TOKEN": "pylf_x"},
+    "EXPORTERS": {f"EXPORTER_{name}_OTLP_ENDPOINT": "http://collector:4317" for name in ("LANGFUSE", "LOGFIRE")},
 }
 # What cannot be told from what is shown: secrets.
-SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "TELEMETRY_OTLP_HEADERS")
+SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "JOURNAL_KEY", "TELEMETRY_OTLP_HEADERS")
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +200,7 @@ def test_otlp_s_own_variables_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> N
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1"}, "otlp"),
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "console"}, "console"),
         ({"EXPORTER_OTLP_ENDPOINT": "http://c:1", "EXPORTER": "otlp"}, "otlp"),
+        ({"EXPORTERS": "a", "EXPORTER_A_OTLP_ENDPOINT": "http://c:1"}, "otlp"),
     ],
 )
 def test_exporter_follows_from_the_endpoint(given: dict[str, str], kind: str, put: Any) -> None:
@@ -249,10 +258,31 @@ def test_memory_limit_follows_from_the_container(files: dict[str, str], limit: i
         ("MAX_VALUE_LENGTH", "9" * 5000, "must be a whole number of fewer digits, not '" + "9" * 80 + "'"),
         ("WARN_SENDER", "perhaps", "must be true or false, not 'perhaps'"),
         ("ROOTS", "remote", "must be 'local' or 'any', not 'remote'"),
+        ("JOURNAL_SYNC", "always", "must be 'off', 'normal' or 'full', not 'always'"),
         ("FILL", "all", "must be 'none', 'orphans' or 'trace', not 'all'"),
         ("EXPORTER", "kafka", "must be 'otlp' or 'console', not 'kafka'"),
         ("EXPORTER_OTLP_PROTOCOL", "http", "must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
         ("EXPORTER_OTLP_COMPRESSION", "zstd", "must be 'none' or 'gzip', not 'zstd'"),
+        (
+            "EXPORTER_FORWARD_HEADERS", "authorization,content-type",
+            "'content-type' names a header that belongs to the protocol; list names such as authorization or "
+            "x-langfuse-*, not 'authorization,content-type'",
+        ),
+        (
+            "EXPORTER_FORWARD_HEADERS", "grpc-*",
+            "'grpc-*' names a header that belongs to the protocol; list names such as authorization or x-langfuse-*, "
+            "not 'grpc-*'",
+        ),
+        (
+            "EXPORTER_FORWARD_HEADERS", "*",
+            "'*' has a name that is not of letters, digits, `-`, `_` and `.`; list names such as authorization or "
+            "x-langfuse-*, not '*'",
+        ),
+        (
+            "TENANT_HEADERS", "key-bin",
+            "'key-bin' names a binary header, which text cannot give; list names such as authorization or "
+            "x-langfuse-*, not 'key-bin'",
+        ),
         ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
     ],
 )  # fmt: skip
@@ -374,6 +404,17 @@ def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
         (
             {"MEMORY_LIMIT": "100MiB", "RECEIVER_MAX_REQUEST_SIZE": "26MiB"},
             "RECEIVER_MAX_REQUEST_SIZE: must be at most 25MiB, a quarter of SPAN_PROCESSOR_MEMORY_LIMIT",
+        ),
+        ({"MEMORY_LIMIT": "63MiB"}, "MEMORY_LIMIT: must be at least 64MiB (unset it is 70 % of the container's limit)"),
+        (
+            {"JOURNAL_DIRECTORY": "/journal", "EXPORTER_OTLP_ENDPOINT": "http://a", "EXPORTER_FORWARD_HEADERS": "x-a"},
+            "JOURNAL_KEY: needed where SPAN_PROCESSOR_JOURNAL_DIRECTORY is set and headers of senders are forwarded; "
+            "set a secret that stays the same over restarts",
+        ),
+        (
+            {"JOURNAL_DIRECTORY": "/journal", "JOURNAL_MAX_SIZE": "3MiB", "RECEIVER_MAX_REQUEST_SIZE": "1MiB"},
+            "JOURNAL_MAX_SIZE: must be at least 4MiB, 4 requests of the largest size; "
+            "or set SPAN_PROCESSOR_RECEIVER_MAX_REQUEST_SIZE lower",
         ),
         (
             {"VARIABLES_URL": "https://a", "VARIABLES_TOKEN": "t", "VARIABLES_FILE": "/a"},

@@ -84,6 +84,10 @@ class Labeller:
             self.memo[(context, span.group)] = result
         return result
 
+    def forget(self) -> None:
+        """Let go of what is remembered of groups."""
+        self.memo.clear()
+
     def _evaluate(self, trace_id: bytes, group: Group, context: Context, own: dict[str, object] | None) -> Any:
         """The evaluator's `Labels` for a span."""
         resource = group.attributes

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from processor.export.batch import Batch, Limits, Lines, Split, halve
-from processor.export.export import Chunk, LossReason, Outcome
+from processor.export.export import Chunk, LossReason, Outcome, Store
 from processor.export.ledger import Ledger
 from processor.export.notices import Notices
+from processor.header_names import HeaderNames
 from processor.signals import Signal
 
 # A backend may say "too large" and mean a quota. After so many single items under 64 KiB, which no backend finds too
@@ -22,17 +23,31 @@ _SMALL_BYTES = 64 * 1024
 
 
 class Backlog:
-    """Chunks and batches that wait. Belongs to the queue. `on_settled` is called after items have left."""
+    """Chunks and batches that wait for the downstream `name`. Belongs to the queue.
 
-    def __init__(self, limits: Limits, split: Split, on_settled: Callable[[], None]) -> None:
+    `forwards`: which headers of senders go out with their chunks. `store` hears which chunks are done with.
+    `on_settled` is called after items have left.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        forwards: HeaderNames,
+        split: Split,
+        store: Store,
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._store = store
         self.ledger = Ledger()
-        self.notices = Notices()
+        self.notices = Notices(name)
         self._gathers = limits.batch_max_delay_s > 0
         self._max_age_s = float("inf") if limits.max_age_s is None else limits.max_age_s
         self._nothing_expires_before = float("-inf")  # so that most calls of `expire` end at a comparison
         self._split = split
         self._on_settled = on_settled
-        self._lines = Lines(limits)
+        self._lines = Lines(limits, forwards)
         self._retries: deque[Batch] = deque()
         self._vain_splits = 0
 
@@ -44,10 +59,40 @@ class Backlog:
         self.ledger.accept(chunk)
         self._lines.add(chunk, now)
 
-    def refuse(self, chunk: Chunk, now: float) -> None:
-        """A chunk that comes after the end: accepted, for it was acknowledged, and lost in the same step."""
+    def load(self, chunk: Chunk, since: float) -> None:
+        """A chunk that was on disk alone joins its line."""
+        self.ledger.load(chunk)
+        self._lines.add(chunk, since)
+        self._nothing_expires_before = min(self._nothing_expires_before, since + self._max_age_s)
+
+    def unload(self) -> None:
+        """Let go of everything that is on disk, too."""
+        for batch in self._take_retries(lambda batch: all(batch.numbers)):
+            self.ledger.unload(batch.signal, batch.items, batch.cost_bytes)
+        for chunk in self._lines.take_kept():
+            self.ledger.unload(chunk.signal, chunk.items, chunk.cost_bytes)
+
+    def refuse(self, chunk: Chunk, reason: LossReason, now: float) -> None:
+        """A chunk that cannot wait: accepted, for it was acknowledged, and lost in the same step."""
         self.ledger.accept(chunk)
-        self._lose_all([], [chunk], LossReason.SHUTDOWN, now)
+        self._lose_all([], [chunk], reason, now)
+
+    def shed(self, wanted_bytes: int, now: float) -> None:
+        """Give up the oldest parts until no more than so many bytes are held, or nothing waits (S27)."""
+        excess = self.ledger.queued_bytes - wanted_bytes
+        batches: list[Batch] = []
+        chunks: list[Chunk] = []
+        while excess > 0 and self:
+            batch = min(self._retries, key=lambda batch: batch.since, default=None)
+            if batch is not None and not (self._lines and self._lines.oldest() < batch.since):
+                self._retries.remove(batch)
+                batches.append(batch)
+                excess -= batch.cost_bytes
+            else:
+                chunks.append(self._lines.take_oldest())
+                excess -= chunks[-1].cost_bytes
+        if batches or chunks:
+            self._lose_all(batches, chunks, LossReason.QUEUE_FULL, now)
 
     def ripens_at(self) -> float:
         """When the next batch may leave; only when something waits. A batch to be sent again gathers no more."""
@@ -83,12 +128,14 @@ class Backlog:
         self.ledger.export(batch, outcome.rejected if batch.signal is Signal.TRACES else 0)
         if outcome.rejected or outcome.message:
             self.notices.partial_success(now, batch.signal, outcome.rejected, outcome.message)
+        self._store.settle(self._name, batch.numbers)
         self._on_settled()
 
     def lose(self, batch: Batch, reason: LossReason, now: float, detail: str = "") -> None:
         """A batch is given up."""
         self.ledger.lose(batch, reason)
         self.notices.lost(now, reason, batch.items, detail)
+        self._store.settle(self._name, batch.numbers)
         self._on_settled()
 
     def divide(self, batch: Batch, now: float, detail: str) -> None:
@@ -100,6 +147,8 @@ class Backlog:
             self.lose(batch, LossReason.TOO_LARGE, now, detail)
         else:
             self.ledger.divide(batch, halves)
+            if len(batch.parts) == 1:
+                self._store.divide(self._name, batch.parts[0].number)
             self._retries.extendleft(reversed(halves))
             self._nothing_expires_before = min(self._nothing_expires_before, batch.since + self._max_age_s)
 
@@ -138,4 +187,6 @@ class Backlog:
         self.ledger.lose_chunks(chunks, reason)
         items = sum(batch.items for batch in batches) + sum(chunk.items for chunk in chunks)
         self.notices.lost(now, reason, items)
+        self._store.settle(self._name, [number for batch in batches for number in batch.numbers])
+        self._store.settle(self._name, [chunk.number for chunk in chunks])
         self._on_settled()

@@ -1,4 +1,4 @@
-"""The downstream that the settings name: address, headers and TLS, as OTLP's own variables are read.
+"""A downstream that the settings name: address, headers and TLS, as OTLP's own variables are read.
 
 `downstream_from` judges everything at once and at start, so that the clients need not. `own_listener` refuses the
 one downstream that can never be right: this processor (S30). Must not know the clients.
@@ -18,7 +18,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from processor.export.headers import parse_headers
 from processor.export.tls import TlsFiles, load_client
-from processor.settings import Settings, SettingsError, variable
+from processor.exporters import Exporter
+from processor.header_names import NO_NAMES, HeaderNames
+from processor.origin import Headers
+from processor.settings import SettingsError
 from processor.signals import Signal
 from processor.units import split_endpoint
 
@@ -26,8 +29,6 @@ from processor.units import split_endpoint
 Resolve = Callable[[str, int], list[Any]]
 T = TypeVar("T")
 
-_ENDPOINT = variable("exporter_otlp_endpoint")
-_HEADERS = variable("exporter_otlp_headers")
 # OTLP's default port for gRPC; for HTTP an address without a port means HTTP's own (OTLP exporter specification).
 _GRPC_PORT = 4317
 _HTTP_PORTS = {"http": 80, "https": 443}
@@ -39,6 +40,7 @@ class Downstream:
 
     `protocol`: `grpc`, `http/protobuf` or `http/json`. `path`: of the base URL, with a slash at both ends (HTTP).
     `headers`: names in lower case; secret. `compression`: `none` or `gzip`. `timeout_s`: of one attempt; None: none.
+    `forwards`: which headers of senders go out with their spans (S28).
     """
 
     protocol: str
@@ -46,10 +48,11 @@ class Downstream:
     port: int
     tls: bool
     path: str = "/"
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: Headers = field(default=(), repr=False)
     compression: str = "none"
     timeout_s: float | None = 10.0
     files: TlsFiles = field(default_factory=TlsFiles)
+    forwards: HeaderNames = NO_NAMES
 
     @property
     def target(self) -> str:
@@ -61,23 +64,22 @@ class Downstream:
         return f"{'https' if self.tls else 'http'}://{self.target}{self.path}{signal.http_path}"
 
 
-def downstream_from(settings: Settings) -> Downstream:
-    """The downstream that `EXPORTER_OTLP_*` describe. Raises `SettingsError` with every problem at once."""
+def downstream_from(exporter: Exporter) -> Downstream:
+    """The downstream that its settings describe. Raises `SettingsError` with every problem at once."""
     problems: list[str] = []
-    address = _collect(problems, lambda: _read_endpoint(settings))
-    headers = _collect(problems, lambda: _read_headers(settings))
-    files = TlsFiles(
-        settings.exporter_otlp_certificate, settings.exporter_otlp_client_certificate, settings.exporter_otlp_client_key
-    )
-    problems += _problems_of_files(files)
+    address = _collect(problems, lambda: _read_endpoint(exporter))
+    headers = _collect(problems, lambda: _read_headers(exporter))
+    files = TlsFiles(exporter.otlp_certificate, exporter.otlp_client_certificate, exporter.otlp_client_key)
+    problems += _problems_of_files(exporter, files)
     if address is None or headers is None or problems:
         raise SettingsError(problems)
     host, port, tls, path = address
     if files.given and not tls:
-        raise SettingsError([f"{_ENDPOINT}: certificates are set, and the endpoint is plain; begin it with https://"])
+        name = exporter.variable("otlp_endpoint")
+        raise SettingsError([f"{name}: certificates are set, and the endpoint is plain; begin it with https://"])
     return Downstream(
-        settings.exporter_otlp_protocol, host, port, tls, path, headers,
-        settings.exporter_otlp_compression, settings.exporter_otlp_timeout or None, files,
+        exporter.otlp_protocol, host, port, tls, path, headers, exporter.otlp_compression,
+        exporter.otlp_timeout or None, files, HeaderNames(exporter.forward_headers),
     )  # fmt: skip
 
 
@@ -102,6 +104,7 @@ def _is_local_address(address: str) -> bool:
 
 
 def own_listener(
+    endpoint: str,
     downstream: Downstream,
     listeners: Mapping[str, str],
     resolve: Resolve = socket.getaddrinfo,
@@ -109,7 +112,8 @@ def own_listener(
 ) -> str | None:
     """What to tell the user when the downstream is one of the processor's own listeners, else None (S30).
 
-    `listeners`: variable to its `host:port` or `off`. `is_ours` says whether an IP address belongs to this machine.
+    `endpoint`: the downstream's variable. `listeners`: variable to its `host:port` or `off`. `is_ours` says whether
+    an IP address belongs to this machine.
     An unresolvable downstream is none of them: it may come up later.
     """
     targets = addresses(downstream.host, downstream.port, resolve)
@@ -119,7 +123,7 @@ def own_listener(
         bound = addresses(*split_endpoint(listener), resolve)
         if any(_reaches(target, bound, is_ours) for target in targets):
             return (
-                f"{_ENDPOINT}: {downstream.target} is this processor's own listener {name}={listener}; "
+                f"{endpoint}: {downstream.target} is this processor's own listener {name}={listener}; "
                 "name the backend, or move the listener to another port"
             )
     return None
@@ -143,22 +147,23 @@ def _plain_address(address: str) -> str:
     return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
-def _read_endpoint(settings: Settings) -> tuple[str, int, bool, str]:
+def _read_endpoint(exporter: Exporter) -> tuple[str, int, bool, str]:
     """Host, port, whether TLS, and the base path. The value is never quoted: a URL may hold a password."""
-    text = (settings.exporter_otlp_endpoint or "").strip()
-    is_http = settings.exporter_otlp_protocol != "grpc"
-    url = _split_url(text.removeprefix("dns:///"), is_http)
-    tls = url.scheme == "https" or (url.scheme == "" and not settings.exporter_otlp_insecure)
-    port = _port(url)
+    text = (exporter.otlp_endpoint or "").strip()
+    is_http = exporter.otlp_protocol != "grpc"
+    url = _split_url(exporter, text.removeprefix("dns:///"), is_http)
+    tls = url.scheme == "https" or (url.scheme == "" and not exporter.otlp_insecure)
+    port = _port(exporter, url)
     if port is None:
         port = _HTTP_PORTS[url.scheme] if is_http else _GRPC_PORT
-    return url.hostname or "", port, tls, _base_path(url, is_http)
+    return url.hostname or "", port, tls, _base_path(exporter, url, is_http)
 
 
-def _split_url(text: str, is_http: bool) -> SplitResult:
+def _split_url(exporter: Exporter, text: str, is_http: bool) -> SplitResult:
     """The parts of an endpoint; the scheme is empty for gRPC's `host:port`."""
     examples = "http://collector:4318" if is_http else "http://collector:4317, https://collector:4317 or collector:4317"
-    wrong = SettingsError([f"{_ENDPOINT}: must be an address such as {examples}"])
+    name = exporter.variable("otlp_endpoint")
+    wrong = SettingsError([f"{name}: must be an address such as {examples}"])
     try:
         url = urlsplit(text if "://" in text else f"//{text}")
     except ValueError:  # brackets that are no IPv6 address
@@ -168,14 +173,15 @@ def _split_url(text: str, is_http: bool) -> SplitResult:
     if not url.hostname or re.search(r"[\s\\]", text) or (":" in url.hostname and "[" not in url.netloc):
         raise wrong
     if url.username is not None:
-        raise SettingsError([f"{_ENDPOINT}: must not hold a user name; put credentials into {_HEADERS}"])
+        headers = exporter.variable("otlp_headers")
+        raise SettingsError([f"{name}: must not hold a user name; put credentials into {headers}"])
     if url.query or url.fragment:
-        raise SettingsError([f"{_ENDPOINT}: must not hold a query or a fragment; end it after the path"])
+        raise SettingsError([f"{name}: must not hold a query or a fragment; end it after the path"])
     return url
 
 
-def _port(url: SplitResult) -> int | None:
-    problem = SettingsError([f"{_ENDPOINT}: the port must be a number from 1 to 65535"])
+def _port(exporter: Exporter, url: SplitResult) -> int | None:
+    problem = SettingsError([f"{exporter.variable('otlp_endpoint')}: the port must be a number from 1 to 65535"])
     try:
         port = url.port
     except ValueError:
@@ -185,35 +191,36 @@ def _port(url: SplitResult) -> int | None:
     return port
 
 
-def _base_path(url: SplitResult, is_http: bool) -> str:
+def _base_path(exporter: Exporter, url: SplitResult, is_http: bool) -> str:
+    name = exporter.variable("otlp_endpoint")
     path = url.path.rstrip("/") + "/"
     if not is_http and path != "/":
-        protocol = variable("exporter_otlp_protocol")
-        raise SettingsError([f"{_ENDPOINT}: gRPC has no path; leave it out, or set {protocol}=http/protobuf"])
+        protocol = exporter.variable("otlp_protocol")
+        raise SettingsError([f"{name}: gRPC has no path; leave it out, or set {protocol}=http/protobuf"])
     if path.endswith(tuple(f"/{signal.http_path}/" for signal in Signal)):
-        raise SettingsError([f"{_ENDPOINT}: is the base of all signals; leave out the v1/… that is appended to it"])
+        raise SettingsError([f"{name}: is the base of all signals; leave out the v1/… that is appended to it"])
     return path
 
 
-def _read_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
-    secret = settings.exporter_otlp_headers
+def _read_headers(exporter: Exporter) -> Headers:
+    secret = exporter.otlp_headers
     headers, problems = parse_headers(secret.get_secret_value() if secret else "")
     if problems:
-        raise SettingsError([f"{_HEADERS}: {problem}" for problem in problems])
+        raise SettingsError([f"{exporter.variable('otlp_headers')}: {problem}" for problem in problems])
     return headers
 
 
-def _problems_of_files(files: TlsFiles) -> list[str]:
+def _problems_of_files(exporter: Exporter, files: TlsFiles) -> list[str]:
     """One line for each file that cannot be used."""
     named = (
-        ("exporter_otlp_certificate", files.certificate),
-        ("exporter_otlp_client_certificate", files.client_certificate),
-        ("exporter_otlp_client_key", files.client_key),
+        (exporter.variable("otlp_certificate"), files.certificate),
+        (exporter.variable("otlp_client_certificate"), files.client_certificate),
+        (exporter.variable("otlp_client_key"), files.client_key),
     )
-    problems = [line for name, path in named if path and (line := _problem_of_file(variable(name), path))]
+    problems = [line for name, path in named if path and (line := _problem_of_file(name, path))]
     if problems:
         return problems
-    return [*_problem_of_authorities(files), *_problem_of_client(files)]
+    return [*_problem_of_authorities(named[0][0], files), *_problem_of_client(named[1][0], files)]
 
 
 def _problem_of_file(name: str, path: Path) -> str | None:
@@ -224,23 +231,22 @@ def _problem_of_file(name: str, path: Path) -> str | None:
     return None
 
 
-def _problem_of_authorities(files: TlsFiles) -> list[str]:
+def _problem_of_authorities(name: str, files: TlsFiles) -> list[str]:
     if files.certificate is None:
         return []
     try:
         ssl.create_default_context(cafile=str(files.certificate))
     except OSError:
-        return [f"{variable('exporter_otlp_certificate')}: {files.certificate} holds no certificates; name a PEM file"]
+        return [f"{name}: {files.certificate} holds no certificates; name a PEM file"]
     return []
 
 
-def _problem_of_client(files: TlsFiles) -> list[str]:
+def _problem_of_client(name: str, files: TlsFiles) -> list[str]:
     if files.client_certificate is None:
         return []
     try:
         load_client(ssl.create_default_context(), files.client_certificate, files.client_key)
     except OSError:
-        name = variable("exporter_otlp_client_certificate")
         return [
             f"{name}: is no PEM certificate to the key in {files.client_key}; name a pair, the key without password"
         ]

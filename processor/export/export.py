@@ -6,12 +6,14 @@ field, so chunks of one signal joined end to end are again one valid request: ba
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from processor import __version__
 from processor.errors import PermanentError
+from processor.origin import NO_ORIGIN, Headers, Origin
 from processor.signals import Signal
 
 # OTLP (E5): a client must not send a larger request, counted before compression.
@@ -23,16 +25,59 @@ MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 USER_AGENT = f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
 
 
+# What a waiting chunk costs beside its bytes: heads of the bytes and the chunk, its tuple, time and place in the line.
+# Measured with tracemalloc over 100,000 chunks: 177 bytes on Python 3.11.
+CHUNK_OVERHEAD_BYTES = 180
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Protobuf bytes of (a piece of) an Export…ServiceRequest.
 
-    `items`: how many spans it holds (for metrics and logs: 1, a relayed request).
+    `items`: how many spans it holds (for metrics and logs: 1, a relayed request). `origin`: whose they are. `number`:
+    under which it is kept on disk too, 0 where it is not. Several downstreams share one chunk.
     """
 
     signal: Signal
     body: bytes
     items: int
+    origin: Origin = NO_ORIGIN
+    number: int = 0
+
+    @property
+    def cost_bytes(self) -> int:
+        """What it counts against a queue's share of memory."""
+        return len(self.body) + CHUNK_OVERHEAD_BYTES
+
+
+class Store(Protocol):
+    """Where chunks are kept besides memory; a number that is 0 stands for one that is not."""
+
+    def settle(self, name: str, numbers: Iterable[int]) -> None:
+        """The downstream `name` has got these chunks, or they are lost for it."""
+        ...
+
+    def divide(self, name: str, number: int) -> None:
+        """Two halves of what was one are on their way to the downstream; each is settled."""
+        ...
+
+    async def load(self, number: int) -> bytes | None:
+        """The bytes of a chunk, None where they are damaged. Raises `ComeBackLater` where they cannot be read now."""
+        ...
+
+
+class NoStore:
+    """Chunks are in memory alone."""
+
+    def settle(self, name: str, numbers: Iterable[int]) -> None:
+        """Nothing to forget."""
+
+    def divide(self, name: str, number: int) -> None:
+        """Nothing to remember."""
+
+    async def load(self, number: int) -> bytes | None:
+        """There is nothing."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +103,7 @@ class LossReason(Enum):
     TOO_OLD = ("too_old", "it could not be delivered within QUEUE_MAX_AGE")
     QUEUE_FULL = ("queue_full", "this downstream's share of memory was full while others had room")
     SHUTDOWN = ("shutdown", "the processor stopped before it could be delivered")
+    DAMAGED = ("damaged", "its bytes in the journal were damaged")
     FAULT = ("fault", "the exporter itself failed; a defect")
 
     @property
@@ -97,8 +143,11 @@ class Client(Protocol):
 
     hop: str
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
-        """Deliver one request within the configured timeout; exactly one attempt."""
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
+        """Deliver one request within the configured timeout; exactly one attempt.
+
+        `headers`: those of the sender that go along (S28), in place of configured ones of the same name. Secret.
+        """
         ...
 
     async def close(self) -> None:

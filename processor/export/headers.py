@@ -8,27 +8,13 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from processor.signals import HOP_HEADER
+from processor.header_names import problem_of_name
+from processor.origin import Headers
 
-# What gRPC takes as a metadata key and HTTP as a header name alike.
-_NAME = re.compile(r"[a-z0-9_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
-# Headers that the protocols and the clients own; another value would break every request.
-_RESERVED = frozenset(
-    (
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "host",
-        "te",
-        "transfer-encoding",
-        "user-agent",
-    )
-) | {HOP_HEADER}
 
 
-def parse_headers(text: str) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+def parse_headers(text: str) -> tuple[Headers, list[str]]:
     """The pairs, names trimmed and in lower case, of equal names the last; and the problems, by position of the pair.
 
     Values may be left unencoded except for commas. Empty pairs are passed over (OTLP exporter specification).
@@ -47,11 +33,12 @@ def parse_headers(text: str) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     return tuple(headers.items()), problems
 
 
+def override(configured: Headers, forwarded: Headers) -> Headers:
+    """The configured headers and the sender's, which take the place of those of the same name (S28)."""
+    return tuple({**dict(configured), **dict(forwarded)}.items()) if forwarded else configured
+
+
 def _problem(name: str, value: str) -> str | None:
-    if not _NAME.fullmatch(name):
-        return "has a name that is not of letters, digits, `-`, `_` and `.`"
-    if name in _RESERVED or name.startswith("grpc-"):
-        return "names a header that belongs to the protocol"
-    if name.endswith("-bin"):
-        return "names a binary header, which text cannot give"
+    if problem := problem_of_name(name):
+        return problem
     return None if _VALUE.fullmatch(value) else "has a value with characters other than printable ASCII"

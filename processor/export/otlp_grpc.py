@@ -17,7 +17,9 @@ from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsu
 from processor.export.answers import printable, read_protobuf, retry_info_s
 from processor.export.endpoint import Downstream
 from processor.export.export import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, USER_AGENT, LossReason, Outcome, Refused
+from processor.export.headers import override
 from processor.export.tls import channel_credentials, fingerprint
+from processor.origin import Headers
 from processor.signals import HOP_HEADER, Signal
 
 _OPTIONS = (
@@ -78,12 +80,11 @@ class GrpcClient:
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         """Deliver one request. Raises `TransientError`, or a `PermanentError` by what the status code means."""
+        metadata = (*override(self._downstream.headers, headers), (HOP_HEADER, self.hop))
         try:
-            answer = await self._method(signal)(
-                body, timeout=self._downstream.timeout_s, metadata=(*self._downstream.headers, (HOP_HEADER, self.hop))
-            )
+            answer = await self._method(signal)(body, timeout=self._downstream.timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 self._renew_credentials()

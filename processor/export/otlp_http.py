@@ -11,6 +11,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
 from processor.errors import BatchTooLarge, MalformedRequest, PermanentError, TransientError, Unsupported
@@ -18,6 +19,7 @@ from processor.export.answers import printable, read_json, read_protobuf, retry_
 from processor.export.endpoint import Downstream
 from processor.export.export import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, USER_AGENT, LossReason, Outcome, Refused
 from processor.export.tls import fingerprint, ssl_context
+from processor.origin import Headers
 from processor.signals import HOP_HEADER, Signal
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class HttpClient:
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         """Deliver one request. Raises `TransientError`, or a `PermanentError` by what the status code means."""
         import httpx
 
@@ -68,7 +70,7 @@ class HttpClient:
             raise BatchTooLarge("over 64 MiB")
         try:
             async with asyncio.timeout(self._downstream.timeout_s):
-                return await self._post(signal, await self._encode(signal, body))
+                return await self._post(signal, await self._encode(signal, body), headers)
         except TimeoutError:
             raise TransientError("timeout") from None
         except httpx.LocalProtocolError:  # its text may quote a header
@@ -105,9 +107,9 @@ class HttpClient:
                 raise Refused(LossReason.INVALID, "cannot be written as JSON") from error
         return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._downstream.compression == "gzip" else body
 
-    async def _post(self, signal: Signal, content: bytes) -> Outcome:
-        headers = {**self._headers, HOP_HEADER: self.hop}
-        async with self._open().stream("POST", self._urls[signal], content=content, headers=headers) as response:
+    async def _post(self, signal: Signal, content: bytes, headers: Headers) -> Outcome:
+        sent = {**self._headers, **dict(headers), HOP_HEADER: self.hop}
+        async with self._open().stream("POST", self._urls[signal], content=content, headers=sent) as response:
             if not response.is_success:
                 raise self._translate(signal, response)
             answer = await _read_bounded(response)
@@ -135,7 +137,13 @@ class HttpClient:
             limits = httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_S)
             verify = ssl_context(self._downstream.files) if self._downstream.tls else False
             # The timeout of the whole attempt is `send`'s; httpx's own count each step anew.
-            self._client = httpx.AsyncClient(verify=verify, limits=limits, timeout=None, trust_env=False)  # noqa: S113
+            self._client = httpx.AsyncClient(
+                verify=verify,
+                limits=limits,
+                timeout=None,  # noqa: S113
+                trust_env=False,
+                cookies=_no_cookies(),
+            )
         return self._client
 
     def _renew_credentials(self) -> None:
@@ -160,6 +168,11 @@ def _fixed_headers(downstream: Downstream) -> dict[str, str]:
     if downstream.compression == "gzip":
         headers["content-encoding"] = "gzip"
     return headers
+
+
+def _no_cookies() -> CookieJar:
+    """Takes none: what a backend gives to one sender must not come back with the request of another (S28)."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 async def _read_bounded(response: httpx.Response) -> bytes:

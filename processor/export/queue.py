@@ -1,4 +1,4 @@
-"""The queue before one downstream: bounded memory, a few slots that send, retries that obey the downstream.
+"""The queue before one downstream: what waits, slots that send, retries that obey the downstream.
 
     offer ──▶ backlog ──take──▶ slot ──▶ client ──▶ exported, or lost with a reason
                  ▲                │
@@ -7,6 +7,8 @@
 Rules:
 - A free slot takes what waits in the next turn of the loop; what comes in the same turn goes along. While all slots
   are busy chunks gather, up to a batch (S27). One wake-up is under way at a time: no task and no wake-up a chunk.
+- A batch is of one signal and of one set of senders' headers, those that this downstream is to see (S28).
+- How many slots may send adapts to the downstream (`concurrency.py`).
 - A transient failure holds the whole downstream by its circuit (`retry.py`), since all slots would fail alike, and no
   batch keeps a slot while it waits.
 - Items move by synchronous calls of the backlog only: the identity of S25 holds at every instant.
@@ -23,15 +25,15 @@ from random import random as draw
 
 from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsupported
 from processor.export.backlog import Backlog
-from processor.export.batch import CHUNK_OVERHEAD_BYTES, Batch, Limits, Split
-from processor.export.export import Attempt, Chunk, Client, LossReason, Outcome, Refused
+from processor.export.batch import Batch, Limits, Split
+from processor.export.concurrency import MOST, Concurrency
+from processor.export.export import Attempt, Chunk, Client, LossReason, NoStore, Outcome, Refused, Store
 from processor.export.ledger import Ledger
 from processor.export.retry import Backoff, Circuit
+from processor.exporters import ONLY
+from processor.header_names import NO_NAMES, HeaderNames
 from processor.signals import Signal
 
-# Concurrent requests (E10). Two hide the round trip; four also hide one slow answer; more only take
-# memory, for chunks gather into larger batches by themselves.
-SLOTS = 4
 # How long senders are told of an unsupported signal before one request tries again (S31).
 PROBE_UNSUPPORTED_S = 300.0
 
@@ -40,15 +42,12 @@ def _split_nothing(_body: bytes) -> None:
     return None
 
 
-def _observe_nothing(_outcome: Attempt, _duration_s: float) -> None:
-    return None
-
-
 class Queue:
     """What was accepted for one downstream and is not yet settled.
 
-    `split` halves a body of spans, or gives None. `observe` hears of every attempt's outcome and seconds.
-    `clock` is monotonic; `random` draws from [0, 1).
+    `name`: the downstream's, for log lines. `forwards`: which headers of senders it is to see. `split` halves a body
+    of spans, or gives None. `clock` is monotonic; `random`
+    draws from [0, 1). `store` keeps chunks on disk, too; `on_room` is called after items have left.
     """
 
     def __init__(
@@ -56,19 +55,22 @@ class Queue:
         client: Client,
         limits: Limits,
         *,
+        name: str = ONLY,
+        forwards: HeaderNames = NO_NAMES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = draw,
         split: Split = _split_nothing,
-        observe: Callable[[Attempt, float], None] = _observe_nothing,
+        store: Store | None = None,
     ) -> None:
         self._client = client
-        self._capacity_bytes = limits.capacity_bytes
         self._clock = clock
         self._sleep = sleep
-        self._observe = observe
         self._circuit = Circuit(Backoff(), random)
-        self._backlog = Backlog(limits, split, self._note_settled)
+        self._concurrency = Concurrency()
+        self.name = name
+        self.on_room: Callable[[], None] = lambda: None
+        self._backlog = Backlog(name, limits, forwards, split, store or NoStore(), self._note_settled)
         self._in_flight = 0
         self._unsupported: dict[Signal, float] = {}  # and when the next probe may go
         self._slots: list[asyncio.Task[None]] = []
@@ -105,36 +107,60 @@ class Queue:
         """The signals, of metrics and logs, that the downstream said it does not take (S31)."""
         return frozenset(self._unsupported)
 
-    def has_room(self, size_bytes: int) -> bool:
-        """Whether a chunk of so many bytes fits. To be asked before its request is acknowledged."""
-        return self.used_bytes + size_bytes + CHUNK_OVERHEAD_BYTES <= self._capacity_bytes
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be under way."""
+        return self._concurrency.bound
 
     def takes(self, signal: Signal) -> bool:
-        """Whether to accept a request of this signal: of an unsupported one only a probe every five minutes (S31)."""
-        probe_at = self._unsupported.get(signal)
-        if probe_at is None:
-            return True
-        now = self._clock()
-        if now < probe_at:
-            return False
-        self._unsupported[signal] = now + PROBE_UNSUPPORTED_S
-        return True
+        """Whether a chunk of this signal would go out: of an unsupported one only a probe every five minutes (S31)."""
+        return self._unsupported.get(signal, float("-inf")) <= self._clock()
 
     def offer(self, chunk: Chunk) -> None:
-        """Take responsibility for a chunk, full or not; never blocks. After the end it is lost at once, counted."""
+        """Take responsibility for a chunk, full or not; never blocks.
+
+        What comes after the end, or is of a signal that the downstream does not take, is lost at once, counted.
+        """
         now = self._clock()
-        if self._is_stopped:
-            self._backlog.refuse(chunk, now)
-            return
-        self._backlog.add(chunk, now)
-        self._wake(now)
+        reason = self._why_not(chunk.signal, now)
+        if reason is None:
+            self._backlog.add(chunk, now)
+            self._wake(now)
+        else:
+            self._backlog.refuse(chunk, reason, now)
+
+    def load(self, chunk: Chunk, since: float) -> None:
+        """A chunk that was on disk alone, and arrived at `since`, is in memory again; not after the end."""
+        self._backlog.load(chunk, since)
+        if self._why_not(chunk.signal, self._clock()) is LossReason.UNSUPPORTED:
+            self._backlog.drop((chunk.signal,), LossReason.UNSUPPORTED, self._clock())
+        self._wake(self._clock())
+
+    def mark(self, hop: str) -> None:
+        """Send these process ids in the hop header from now on (S30)."""
+        self._client.hop = hop
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._is_stopped
+
+    def shed(self, wanted_bytes: int) -> None:
+        """Lose the oldest of what waits, until no more than so many bytes are held: lost{queue_full} (S27).
+
+        What is in flight stays, so more may be held afterwards.
+        """
+        self._backlog.shed(wanted_bytes, self._clock())
 
     def start(self) -> None:
         """Start the slots in the running loop. What was offered before waits until now."""
-        self._slots = [asyncio.create_task(self._run_slot()) for _ in range(SLOTS)]
+        self._slots = [asyncio.create_task(self._run_slot()) for _ in range(MOST)]
 
     async def drain(self, deadline: float) -> None:
-        """Send what is left, with retries, until the deadline by the queue's clock; the rest is lost{shutdown}."""
+        """Send what is left, with retries, until the deadline by the queue's clock.
+
+        The rest stays where it is on disk, or is lost{shutdown}.
+        """
         self._is_draining = True
         self._wake(self._clock())
         while (self._backlog or self._in_flight) and (left := deadline - self._clock()) > 0:
@@ -143,7 +169,7 @@ class Queue:
         await self._stop()
 
     async def close(self) -> None:
-        """Stop at once, count what is left as lost{shutdown}, and let go of the client. May be called twice."""
+        """Stop at once, as if the deadline of `drain` were over, and let go of the client. May be called twice."""
         await self._stop()
         await self._client.close()
 
@@ -154,6 +180,7 @@ class Queue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._backlog.unload()
         self._backlog.drop(tuple(Signal), LossReason.SHUTDOWN, self._clock())
 
     # Slots: tasks that send one batch after another, and rest in between.
@@ -165,6 +192,7 @@ class Queue:
                 await self._rest()
                 continue
             ticket = self._circuit.begin()
+            self._in_flight += 1
             if self._backlog:
                 self._wake(self._clock())  # what is left is another slot's
             await self._attempt(batch, ticket)
@@ -190,8 +218,11 @@ class Queue:
         return self._backlog.take(is_probe=not self._circuit.is_ready) if self._is_due(now) else None
 
     def _is_due(self, now: float) -> bool:
-        """Whether a request may start now; if only later, sets the timer. While one probes its end decides."""
-        if not self._backlog or self._circuit.is_probing:
+        """Whether a request may start now; if only later, sets the timer.
+
+        While one probes, or as many are under way as may be, the end of one decides.
+        """
+        if not self._backlog or self._circuit.is_probing or self._in_flight >= self._concurrency.bound:
             return False
         due_at = self._circuit.not_before
         if not self._is_draining:
@@ -221,22 +252,24 @@ class Queue:
 
     async def _attempt(self, batch: Batch, ticket: int) -> None:
         batch.attempts += 1
-        self._in_flight += 1
         started = self._clock()
         result: Outcome | Exception
         try:
-            result = await self._client.send(batch.signal, batch.body)
+            result = await self._client.send(batch.signal, batch.body, batch.headers)
         except asyncio.CancelledError:
             self._backlog.put_back(batch)
             raise
         except Exception as error:  # a slot outlives whatever a client raises
             result = error
         finally:
+            is_short = bool(self._backlog) and self._in_flight >= self._concurrency.bound
             self._in_flight -= 1
         now = self._clock()
         outcome = self._settle(batch, ticket, result, now)
+        if outcome is Attempt.SUCCESS:
+            self._concurrency.succeed(is_short)
         self.ledger.attempts[outcome] += 1
-        self._observe(outcome, now - started)
+        self.ledger.durations.observe(outcome, now - started)
 
     def _settle(self, batch: Batch, ticket: int, result: Outcome | Exception, now: float) -> Attempt:
         """One transition for every way in which an attempt can end."""
@@ -260,7 +293,8 @@ class Queue:
         return Attempt.PERMANENT
 
     def _postpone(self, batch: Batch, ticket: int, error: TransientError, now: float) -> None:
-        self._circuit.fail(ticket, now, error.retry_after_s)
+        if self._circuit.fail(ticket, now, error.retry_after_s):
+            self._concurrency.fail()
         self._backlog.notices.unavailable(now, self._circuit.not_before - now, str(error))
         self._backlog.put_back(batch)
         self._backlog.expire(now)
@@ -286,9 +320,20 @@ class Queue:
         self._backlog.notices.fault(now, error)
         self._backlog.lose(batch, LossReason.FAULT, now)
 
+    def _why_not(self, signal: Signal, now: float) -> LossReason | None:
+        """Why a chunk cannot wait, if it cannot; of an unsupported signal the next probe can."""
+        if self._is_stopped:
+            return LossReason.SHUTDOWN
+        if signal in self._unsupported:
+            if not self.takes(signal):
+                return LossReason.UNSUPPORTED
+            self._unsupported[signal] = now + PROBE_UNSUPPORTED_S
+        return None
+
     def _note_settled(self) -> None:
         if not self._backlog:
             self._settled.set()
+        self.on_room()
 
 
 async def _first_of(*awaitables: Awaitable[object]) -> None:

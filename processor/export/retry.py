@@ -77,12 +77,17 @@ class Circuit:
             self._failures = 0
             self._is_probing = False
 
-    def fail(self, ticket: int, now: float, retry_after_s: float | None) -> None:
-        """The downstream did not take it; no request starts before its delay and the backoff are over (F4)."""
+    def fail(self, ticket: int, now: float, retry_after_s: float | None) -> bool:
+        """The downstream did not take it; no request starts before its delay and the backoff are over (F4).
+
+        Whether this is the first failure of its round.
+        """
         asked = retry_after_s or 0.0
-        if ticket == self._round:
+        is_first = ticket == self._round
+        if is_first:
             self._round += 1
             self._failures += 1
             self._is_probing = False
             asked = max(asked, self._backoff.wait_s(self._failures, self._random()))
         self._not_before = max(self._not_before, now + asked)
+        return is_first

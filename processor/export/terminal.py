@@ -13,6 +13,7 @@ from typing import Final
 from processor.export.console import ConsoleView
 from processor.export.export import Outcome
 from processor.export.outlet import Outlet
+from processor.origin import Headers
 from processor.signals import Signal
 
 _TICK_S: Final = 0.2
@@ -26,7 +27,7 @@ class Terminal:
         self._outlet = outlet
         self.hop = ""
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         """Take the batch: its spans have been shown, or are about to be."""
         return Outcome()
 

@@ -69,6 +69,7 @@ _SECONDS: Final = "s"
 
 METRICS: Final[tuple[Metric, ...]] = (
     Metric("spans.accepted", Kind.COUNTER, _SPAN, "Spans for which it took responsibility."),
+    Metric("spans.recovered", Kind.COUNTER, _SPAN, "Spans taken back from the journal of an earlier process."),
     Metric(
         "spans.refused", Kind.COUNTER, _REQUEST, "Requests answered retryably; they are not read, so they count as one."
     ),
@@ -80,6 +81,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("spans.lost", Kind.COUNTER, _SPAN, "Spans that were accepted and not delivered."),
     Metric("spans.held", Kind.GAUGE, _SPAN, "Spans that wait for a parent."),
     Metric("spans.queued", Kind.GAUGE, _SPAN, "Spans that wait for the downstream, in flight included."),
+    Metric("spans.journaled", Kind.GAUGE, _SPAN, "Spans that wait for the downstream on disk alone."),
     Metric("spans.released", Kind.COUNTER, _SPAN, "Spans that left their trees, by why they did."),
     Metric("values.inherited", Kind.COUNTER, _VALUE, "Values written on spans that had none."),
     Metric("values.filled", Kind.COUNTER, _VALUE, "Values that a trace agrees on, written where a chain is broken."),
@@ -92,6 +94,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("memory.used", Kind.GAUGE, _BYTES, "Estimated memory of trees, queue and requests in flight."),
     Metric("memory.limit", Kind.GAUGE, _BYTES, "The limit on it."),
     Metric("queue.bytes", Kind.GAUGE, _BYTES, "What waits for the downstream, in flight included."),
+    Metric("journal.bytes", Kind.GAUGE, _BYTES, "What the journal holds that is not delivered yet."),
     Metric("relay.requests", Kind.COUNTER, _REQUEST, "Requests of metrics and logs, by what became of them."),
     Metric("export.attempts", Kind.COUNTER, "{attempt}", "Requests to the downstream, by how they ended."),
     Metric("export.duration", Kind.HISTOGRAM, _SECONDS, "How long requests to the downstream took."),

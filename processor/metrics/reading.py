@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from processor.attributes.validate import REASONS
-from processor.export.durations import DURATION_BOUNDS_S, Durations
+from processor.export.durations import DURATION_BOUNDS_S
 from processor.export.export import Attempt, LossReason
 from processor.export.queue import Queue
 from processor.intake import Intake
 from processor.metrics.metrics import Distribution, Point, Snapshot
-from processor.receive.admission import FOR_GOOD, REFUSALS, Admission
+from processor.receive.admission import FOR_GOOD, Admission
 from processor.signals import Signal
 from processor.telemetry import Warnings
 from processor.trace.holds import HOLD_BOUNDS_S
@@ -25,6 +25,7 @@ from processor.variables.variables import Outcome
 from processor.wire.reasons import REQUEST, WORDS
 
 if TYPE_CHECKING:
+    from processor.journaling import Journaling
     from processor.labelling import Labelling
 
 TRANSPORTS: Final = ("grpc", "http/protobuf", "http/json")
@@ -34,28 +35,26 @@ MISSING_KEYS: Final = ("user_id", "session_id")
 MISSING: Final = ("no_value", "orphan", "conflict", "max_wait", "memory")
 RELAYED: Final = (Signal.METRICS, Signal.LOGS)
 UNKNOWN: Final = "other"  # of a text without a word
+ORIGINS: Final = "origins"  # too many senders with headers of their own
 
 Points = dict[str, Sequence[Point]]
 
 
 @dataclass(frozen=True, slots=True)
-class Downstream:
-    """What is counted for one downstream."""
-
-    queue: Queue
-    durations: Durations
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
-    """Who counts. `downstreams` by the name that the configuration gives each."""
+    """Who counts."""
 
     intake: Intake
     admission: Admission
     warnings: Warnings
-    downstreams: Mapping[str, Downstream]
     labelling: Labelling | None
+    journaling: Journaling | None
     memory_limit: int
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """The queues by the names that the configuration gives the downstreams."""
+        return self.intake.downstreams.queues
 
 
 def take_snapshot(sources: Sources) -> Snapshot:
@@ -63,8 +62,10 @@ def take_snapshot(sources: Sources) -> Snapshot:
     numbers: Points = {**_spans(sources), **_refusals(sources), **_values(sources), **_memory(sources)}
     if sources.labelling is not None:
         numbers |= _labels(sources.labelling)
+    if sources.journaling is not None:
+        numbers |= _journal(sources, sources.journaling)
     for part in (_delivery, _attempts):
-        numbers |= part(sources.downstreams)
+        numbers |= part(sources.queues)
     numbers["relay.requests"] = _relayed(sources)
     return Snapshot(numbers, _distributions(sources))
 
@@ -78,9 +79,20 @@ def _spans(sources: Sources) -> Points:
     }
 
 
-def _delivery(downstreams: Mapping[str, Downstream]) -> Points:
+def _journal(sources: Sources, journaling: Journaling) -> Points:
+    """What is on disk, and what came back from there."""
+    recovered = sources.intake.pipeline.recovered
+    counts = {name: queue.ledger.counts[Signal.TRACES] for name, queue in sources.queues.items()}
+    return {
+        "spans.recovered": [Point(recovered + each.recovered, {"downstream": name}) for name, each in counts.items()],
+        "spans.journaled": [Point(each.journaled, {"downstream": name}) for name, each in counts.items()],
+        "journal.bytes": [Point(journaling.journal.live_bytes)],
+    }
+
+
+def _delivery(queues: Mapping[str, Queue]) -> Points:
     """Where the spans of each downstream are."""
-    counts = {name: each.queue.ledger.counts[Signal.TRACES] for name, each in downstreams.items()}
+    counts = {name: queue.ledger.counts[Signal.TRACES] for name, queue in queues.items()}
     return {
         "spans.exported": [Point(each.exported, {"downstream": name}) for name, each in counts.items()],
         "spans.queued": [Point(each.queued, {"downstream": name}) for name, each in counts.items()],
@@ -92,11 +104,11 @@ def _delivery(downstreams: Mapping[str, Downstream]) -> Points:
     }
 
 
-def _attempts(downstreams: Mapping[str, Downstream]) -> Points:
+def _attempts(queues: Mapping[str, Queue]) -> Points:
     return {
         "export.attempts": [
-            Point(each.queue.ledger.attempts[outcome], {"downstream": name, "outcome": outcome.value})
-            for name, each in downstreams.items()
+            Point(queue.ledger.attempts[outcome], {"downstream": name, "outcome": outcome.value})
+            for name, queue in queues.items()
             for outcome in Attempt
         ]
     }
@@ -104,16 +116,16 @@ def _attempts(downstreams: Mapping[str, Downstream]) -> Points:
 
 def _refusals(sources: Sources) -> Points:
     """What was answered with an error: retryably, or for good."""
-    refused = dict(sources.admission.refused)
+    refused = {**sources.admission.refused, ORIGINS: sources.intake.origins.refused}
     for reason, count in sources.intake.refused.items():
-        refused[reason] += count
+        refused[reason] = refused.get(reason, 0) + count
     malformed = dict.fromkeys([*WORDS.values(), UNKNOWN], 0)
     for text, count in sources.intake.pipeline.malformed.items():
         malformed[WORDS.get(text, UNKNOWN)] += count
     for reason in sorted(FOR_GOOD):
         word = REQUEST if reason == "malformed" else reason
         malformed[word] = malformed.get(word, 0) + refused[reason]
-    retryable = [reason for reason in REFUSALS if reason not in FOR_GOOD]
+    retryable = [reason for reason in refused if reason not in FOR_GOOD]
     return {
         "spans.refused": _by("reason", retryable, refused),
         "spans.malformed": _by("reason", malformed, malformed),
@@ -131,8 +143,9 @@ def _values(sources: Sources) -> Points:
 
 
 def _memory(sources: Sources) -> Points:
-    queued = sum(each.queue.used_bytes for each in sources.downstreams.values())
-    used = sources.intake.pipeline.cost + queued + sources.admission.in_flight_bytes
+    intake = sources.intake
+    queued = intake.downstreams.used_bytes
+    used = intake.pipeline.cost + queued + intake.keeping.cost_bytes + sources.admission.in_flight_bytes
     return {
         "memory.used": [Point(used)],
         "memory.limit": [Point(sources.memory_limit)],
@@ -153,7 +166,7 @@ def _labels(labelling: Labelling) -> Points:
 def _relayed(sources: Sources) -> list[Point]:
     points = []
     for signal in RELAYED:
-        counts = [each.queue.ledger.counts[signal] for each in sources.downstreams.values()]
+        counts = [queue.ledger.counts[signal] for queue in sources.queues.values()]
         found = {
             "exported": sum(each.exported for each in counts),
             "lost": sum(sum(each.lost.values()) for each in counts),
@@ -164,16 +177,16 @@ def _relayed(sources: Sources) -> list[Point]:
 
 
 def _distributions(sources: Sources) -> dict[str, Sequence[Distribution]]:
-    holds = sources.intake.pipeline.buffer.holds
+    holds = sources.intake.pipeline.buffer.waits.holds
     return {
         "hold.duration": [Distribution(HOLD_BOUNDS_S, tuple(holds.counts), holds.total_s)],
         "export.duration": [
             Distribution(
-                DURATION_BOUNDS_S, tuple(counts), each.durations.total_s[outcome],
+                DURATION_BOUNDS_S, tuple(counts), queue.ledger.durations.total_s[outcome],
                 {"downstream": name, "outcome": outcome.value},
             )
-            for name, each in sources.downstreams.items()
-            for outcome, counts in each.durations.counts.items()
+            for name, queue in sources.queues.items()
+            for outcome, counts in queue.ledger.durations.counts.items()
         ],
     }  # fmt: skip
 

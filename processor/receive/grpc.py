@@ -15,6 +15,7 @@ import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
 from processor.errors import ComeBackLater, SenderError
+from processor.header_names import HeaderNames
 from processor.receive import answers
 from processor.receive.admission import Admission
 from processor.receive.receive import Receiver, Request
@@ -63,8 +64,8 @@ class GrpcListener:
     """Listens for OTLP/gRPC of all signals on `endpoint`, gzip and deflate included.
 
     `max_request_bytes` holds after decompression. `headers`: lower-case names of the metadata that the receiver
-    wants in `Request.headers`, besides the hop header; binary metadata (`-bin`) is not passed on. `others`: grpcio's
-    handlers of methods that are not OTLP's, by path.
+    wants in `Request.headers`, `*` at the end allowed, besides the hop header; binary metadata (`-bin`) is not passed
+    on. `others`: grpcio's handlers of methods that are not OTLP's, by path.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class GrpcListener:
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
-        self._wanted = frozenset(headers) | {HOP_HEADER}
+        self._wanted = HeaderNames((*headers, HOP_HEADER))
         self._others = others
         self._faults = answers.FaultLog()
         self._handlers = {signal: self._handler(signal, _NO_HEADERS) for signal in Signal}

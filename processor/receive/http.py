@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, Final
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
+from processor.header_names import HeaderNames
 from processor.receive import answers, replies
 from processor.receive.admission import Admission, Hold
 from processor.receive.receive import Answer, Receiver, Request
@@ -41,7 +42,8 @@ class HttpListener:
     """Listens for OTLP/HTTP of all signals, protobuf and JSON, on any path that ends in OTLP's.
 
     `max_request_bytes` holds for the declared length, for what is read and for what it decompresses to.
-    `headers`: lower-case names of those that the receiver wants in `Request.headers`, besides the hop header.
+    `headers`: lower-case names of those that the receiver wants in `Request.headers`, `*` at the end allowed, besides
+    the hop header.
     `read_timeout_s`: from a request's first byte (or from connecting) to its last.
     """
 
@@ -57,8 +59,7 @@ class HttpListener:
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
-        self._wanted = frozenset(name.encode() for name in headers) | {HOP_HEADER.encode()}
-        self._known = self._wanted | _NEEDED
+        self._wanted = HeaderNames((*headers, HOP_HEADER))
         self._faults = answers.FaultLog()
         self._server = HttpServer(endpoint, self._serve, read_timeout_s, self._count_slow)
 
@@ -165,15 +166,17 @@ class HttpListener:
 
     def _read_headers(self, headers: Headers) -> dict[bytes, bytes]:
         """The headers that matter; of a name that comes twice, the values joined (RFC 9110, 5.3)."""
-        known = self._known
+        wanted = self._wanted
         found: dict[bytes, bytes] = {}
         for name, value in headers:
-            if name in known:
+            if name in _NEEDED or name.decode("latin-1") in wanted:
                 found[name] = found[name] + b"," + value if name in found else value
         return found
 
     def _select(self, headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
-        return {name.decode(): headers[name].decode("latin-1") for name in self._wanted if name in headers}
+        """What the receiver wants of them."""
+        passed_on = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+        return {name: value for name, value in passed_on.items() if name in self._wanted}
 
 
 async def _transcode(signal: Signal, text: bytes, hold: Hold) -> bytes:

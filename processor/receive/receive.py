@@ -20,13 +20,13 @@ class Request:
 
     `body` is the protobuf form of the signal's Export…ServiceRequest. `transport` is `grpc`,
     `http/protobuf` or `http/json`. `headers`: those of the sender's that the listener was told to pass on, and
-    the hop header (S30), names in lower case.
+    the hop header (S30), names in lower case; secret.
     """
 
     signal: Signal
     body: bytes
     transport: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, Context, Group, Own, Span
 from processor.trace.chain import context_above, context_of_pending, stand_in
-from processor.trace.holds import Holds
+from processor.trace.keeper import Keeper
 from processor.trace.memory import Memory
 from processor.trace.releases import Released, Releases
 from processor.trace.settings import (
@@ -46,7 +46,7 @@ _LEAST_TICK_S: Final = 0.01
 
 
 class Buffer:
-    """All traces. `labeller`: what new traces are labelled by, None for not at all."""
+    """All traces. `labeller`: what new traces are labelled by; `keeper`: follows what is held; None for not at all."""
 
     def __init__(self, settings: TreeSettings, contexts: Contexts) -> None:
         self.settings = settings
@@ -56,8 +56,8 @@ class Buffer:
         if settings.fill == FILL_TRACE:
             shortest = min(shortest, settings.trace_quiet_s * 10)
         self.waits = Waits(max(shortest / 300, _LEAST_TICK_S))
-        self.holds = Holds(self.waits.tick_s)
         self.labeller: Labeller | None = None
+        self.keeper: Keeper | None = None
         self.releases = Releases()
         self._fills_traces = settings.fill == FILL_TRACE
         self._roots_any = settings.roots_any
@@ -137,6 +137,8 @@ class Buffer:
         """No more spans of this trace for now: where everything is decided and gone, keep only ids."""
         if trace.held == 0 and trace.passing == 0:
             self.waits.remove(trace)
+            if self.keeper is not None:
+                self.keeper.close(trace)
             self.memory.rest(trace, self._now_s)
 
     # ---- contexts go down, spans leave
@@ -171,9 +173,7 @@ class Buffer:
         return len(self._below) > 0 or len(self._crowded) > 0 or len(self._pendings) > 0
 
     def advance(self, now_s: float, max_spans: i64) -> bool:
-        """Give up what has waited long enough, at most about `max_spans` spans; True if there is more to give up
-        now.
-        """
+        """Give up what has waited long enough, about `max_spans` spans at most; True if there is more now."""
         self._set_now(now_s)
         if self.work(max_spans):
             return True
@@ -205,9 +205,7 @@ class Buffer:
         return True
 
     def make_room(self, wanted_cost: i64, may_release: bool) -> None:
-        """Forget resting traces, oldest first; if that is not enough and allowed, release the trace due first, and
-        so on (S17).
-        """
+        """Forget resting traces, oldest first; if that is not enough and allowed, release those due first (S17)."""
         memory = self.memory
         memory.forget_for_room(wanted_cost)
         may_release = may_release and not self.has_work
@@ -267,6 +265,8 @@ class Buffer:
     def _hold(self, trace: Trace, span: Span) -> None:
         """Count a span as held and see to it that it is not held for ever."""
         self.memory.hold(trace, span)
+        if self.keeper is not None:
+            self.keeper.hold(trace, span)
         trace.held += 1
         span.due = i32(self._due_tick)
         self.waits.ensure(trace, self._wake_tick)
@@ -292,6 +292,8 @@ class Buffer:
             written = self._with_defaults(span, context)
             if not self._fills_traces or not (written.lacks_user or written.lacks_session):
                 self.releases.add(trace, span, written, BY_DECISION)
+        if self.keeper is not None and span.state & EMITTED:
+            self.keeper.decide(trace, span)
         if span.first_child is not None:
             self._push(trace, span, span.first_child)
 
@@ -311,7 +313,9 @@ class Buffer:
     def _let_go(self, trace: Trace, span: Span) -> None:
         """A held span has been emitted."""
         self.memory.let_go(trace, span)
-        self.holds.add(self._due_tick - i64(span.due))
+        self.waits.holds.add(self._due_tick - i64(span.due))
+        if self.keeper is not None:
+            self.keeper.leave(span)
         trace.held -= 1
 
     def _with_defaults(self, span: Span, context: Context) -> Context:
@@ -373,9 +377,7 @@ class Buffer:
                 self._let_go(trace, span)
 
     def _last_context(self, trace: Trace, span: Span, above: dict[bytes, Context]) -> Context:
-        """What a span gets that is given up: its known chain, pending spans on it (S5), its resource, its trace
-        (S12).
-        """
+        """What a given-up span gets: its known chain, pending spans on it (S5), its resource, its trace (S12)."""
         context = span.context
         if trace.pendings and not span.state & DECIDED:
             context = self.contexts.overlay(context_above(self.contexts, trace, span.parent_id, above), context)

@@ -71,6 +71,11 @@ class Memory:
         count = trace.thaw()
         self._charge(trace, count * (NODE_COST - ID_COST))
 
+    def recall(self, trace: Trace, context: Context, ids: bytes) -> None:
+        """Nodes for spans that left in a process before this one."""
+        trace.is_mixed = True
+        self._charge(trace, trace.recall(context, ids) * NODE_COST)
+
     def rest(self, trace: Trace, now_s: float) -> None:
         """Nothing of the trace is held: it may be forgotten from now on.
 

@@ -106,17 +106,22 @@ class Trace:
         self.is_mixed = True
         frozen = self.frozen
         while frozen is not None:
-            ids = frozen.ids
-            for start in range(0, len(ids), 8):
-                span_id = ids[start : start + 8]
-                span = Span(b"", span_id, b"", NO_GROUP, frozen.context)
-                span.state = _REMEMBERED
-                self.nodes[span_id] = span
-                count += 1
+            count += self.recall(frozen.context, frozen.ids)
             frozen = frozen.more
         self.frozen = None
         self.is_thawed = True
         return count
+
+    def recall(self, context: Context, ids: bytes) -> i64:
+        """Nodes for spans that have left with this context, unless they are known; how many."""
+        before: i64 = len(self.nodes)
+        for start in range(0, len(ids), 8):
+            span_id = ids[start : start + 8]
+            if span_id not in self.nodes:
+                span = Span(b"", span_id, b"", NO_GROUP, context)
+                span.state = _REMEMBERED
+                self.nodes[span_id] = span
+        return len(self.nodes) - before
 
     def unlink(self) -> None:
         """Let go of the nodes, link by link: a long chain freed at once would overflow the C stack, a cycle never."""

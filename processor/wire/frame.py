@@ -1,7 +1,8 @@
 """Spans back to ExportTraceServiceRequests: their own bytes plus a suffix, under the resource and scope they came with.
 
-A chunk is a valid request; chunks joined end to end are one too. Nothing that was around the spans is lost:
-resource, scope, schema URLs and unknown fields leave as they came. No empty ResourceSpans or ScopeSpans is written.
+A chunk is a valid request, of one origin; chunks joined end to end are one too. Nothing that was around the spans is
+lost: resource, scope, schema URLs and unknown fields leave as they came. No empty ResourceSpans or ScopeSpans is
+written.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from processor.origin import Origin
 from processor.span import Group
 from processor.wire.values import encode_varint
 
@@ -51,7 +53,7 @@ class Framer:
         self.around: i64 = 0  # bytes of resources, scopes and so on in this chunk
         self.size: i64 = 0  # bytes of spans
         self.count: i64 = 0
-        self.chunks: list[tuple[bytes, int]] = []
+        self.chunks: list[tuple[bytes, int, Origin]] = []
 
     def add(self, group: Group, raw: bytes, suffix: bytes) -> None:
         """One more span."""
@@ -75,8 +77,8 @@ class Framer:
         self.size += length
         self.count += 1
 
-    def take(self) -> list[tuple[bytes, int]]:
-        """The chunks, each with its number of spans; the framer is empty again."""
+    def take(self) -> list[tuple[bytes, int, Origin]]:
+        """The chunks, each with its number of spans and its origin; the framer is empty again."""
         self._flush()
         chunks = self.chunks
         self.chunks = []
@@ -97,18 +99,26 @@ class Framer:
     def _flush(self) -> None:
         if not self.count:
             return
-        by_resource: dict[bytes, list[Group]] = {}
+        by_origin: dict[Origin, list[Group]] = {}
         for group in self.sections:
-            by_resource.setdefault(group.resource, []).append(group)
-        parts: list[bytes] = list(self.extras)
-        for resource, groups in by_resource.items():
-            self._frame_resource(parts, resource, groups)
-        self.chunks.append((b"".join(parts), self.count))
+            by_origin.setdefault(group.origin, []).append(group)
+        for origin, groups in by_origin.items():
+            self._frame(origin, groups)
         self.sections = {}
         self.extras = {}
         self.around = 0
         self.size = 0
         self.count = 0
+
+    def _frame(self, origin: Origin, groups: list[Group]) -> None:
+        """One chunk: what waits of one origin."""
+        by_resource: dict[bytes, list[Group]] = {}
+        for group in groups:
+            by_resource.setdefault(group.resource, []).append(group)
+        parts: list[bytes] = list(dict.fromkeys([group.extra for group in groups if group.extra]))
+        for resource, members in by_resource.items():
+            self._frame_resource(parts, resource, members)
+        self.chunks.append((b"".join(parts), sum([self.sections[group].count for group in groups]), origin))
 
     def _frame_resource(self, parts: list[bytes], resource: bytes, groups: list[Group]) -> None:
         """One ResourceSpans, however many scopes it has: a resource is written once a chunk."""

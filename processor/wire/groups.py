@@ -1,4 +1,4 @@
-"""One object for each resource and scope, however many requests it comes with."""
+"""One object for each resource and scope of an origin, however many requests it comes with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from processor.origin import Origin
 from processor.span import Group, Hit
 
 _MAX_RESOURCES: Final = 256
@@ -17,11 +18,12 @@ _USUAL_SPAN: Final = 400  # bytes, to tell how many spans share a group from the
 
 @mypyc_attr(acyclic=True)
 class Home:
-    """The groups of one resource, by the bytes of their scope."""
+    """The groups of one resource of one origin, by the bytes of their scope."""
 
-    __slots__ = ("extra", "groups", "hits", "resource")
+    __slots__ = ("extra", "groups", "hits", "origin", "resource")
 
-    def __init__(self, extra: bytes, resource: bytes, hits: list[Hit]) -> None:
+    def __init__(self, origin: Origin, extra: bytes, resource: bytes, hits: list[Hit]) -> None:
+        self.origin = origin
         self.extra = extra
         self.resource = resource
         self.hits = hits
@@ -31,7 +33,7 @@ class Home:
         """The one group of this resource and scope. `message_bytes`: of the message that has its spans."""
         group = self.groups.get(scope)
         if group is None:
-            group = Group(self.extra, self.resource, scope, self.hits)
+            group = Group(self.extra, self.resource, scope, self.hits, self.origin)
             size: i64 = len(self.extra) + len(self.resource) + len(scope)
             group.share = size // ((message_bytes - len(scope)) // _USUAL_SPAN + 1)
             if len(self.groups) >= _MAX_SCOPES:
@@ -47,12 +49,12 @@ class Groups:
     __slots__ = ("homes", "size")
 
     def __init__(self) -> None:
-        self.homes: dict[bytes, Home] = {}
+        self.homes: dict[tuple[Origin, bytes, bytes], Home] = {}
         self.size: i64 = 0
 
-    def find(self, extra: bytes, resource: bytes) -> Home | None:
-        """The groups of a resource that came before."""
-        return self.homes.get(extra + resource) if extra else self.homes.get(resource)
+    def find(self, origin: Origin, extra: bytes, resource: bytes) -> Home | None:
+        """The groups of a resource that came before, from the same origin."""
+        return self.homes.get((origin, extra, resource))
 
     def keep(self, home: Home) -> None:
         """Remember a resource, unless it is very large."""
@@ -60,7 +62,11 @@ class Groups:
         if size > _MAX_BYTES // 64:
             return
         if len(self.homes) >= _MAX_RESOURCES or self.size + size > _MAX_BYTES:
-            self.homes.clear()
-            self.size = 0
-        self.homes[home.extra + home.resource] = home
+            self.forget()
+        self.homes[(home.origin, home.extra, home.resource)] = home
         self.size += size
+
+    def forget(self) -> None:
+        """Let go of all; groups of held spans live on with them."""
+        self.homes.clear()
+        self.size = 0

@@ -12,6 +12,7 @@ from typing import Final
 from mypy_extensions import i64, mypyc_attr
 
 from processor.errors import MalformedRequest
+from processor.origin import Origin
 from processor.span import Context, Group, Hit, Span
 from processor.wire.cursor import Cursor, Malformed, fields
 from processor.wire.groups import Groups, Home
@@ -51,6 +52,7 @@ class Scan:
         "groups",
         "hits",
         "interests",
+        "origin",
         "reader",
         "rejected",
         "sections",
@@ -58,8 +60,9 @@ class Scan:
         "trace_ids",
     )
 
-    def __init__(self, data: bytes, interests: Interests, groups: Groups, empty: Context) -> None:
+    def __init__(self, data: bytes, origin: Origin, interests: Interests, groups: Groups, empty: Context) -> None:
         self.data = data
+        self.origin = origin
         self.cursor = Cursor(data)
         self.interests = interests
         self.reader: object = None
@@ -85,6 +88,12 @@ class Scan:
                 self.sections.pop()
         return bool(self.sections)
 
+    def keep(self, indexes: list[int]) -> None:
+        """Of the spans that were read keep only these, in order."""
+        self.spans = [self.spans[index] for index in indexes]
+        self.trace_ids = [self.trace_ids[index] for index in indexes]
+        self.hits = [self.hits[index] for index in indexes]
+
     def _envelope(self) -> None:
         """Find the sections; check everything around the spans."""
         end: i64 = len(self.data)
@@ -94,9 +103,9 @@ class Scan:
 
     def _resource_spans(self, extra: bytes, start: i64, end: i64) -> None:
         resource, parts = self._split(start, end, 0x12)
-        home = self.groups.find(extra, resource)
-        if home is None or home.resource != resource:
-            home = Home(extra, resource, self._resource_hits(resource))
+        home = self.groups.find(self.origin, extra, resource)
+        if home is None:
+            home = Home(self.origin, extra, resource, self._resource_hits(resource))
             self.groups.keep(home)
         for i in range(0, len(parts), 2):
             scope, spans = self._split(parts[i], parts[i + 1], 0x12)

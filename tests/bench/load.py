@@ -38,6 +38,12 @@ class Load:
 
         return self._run(due, until + _LAST_TRIES_S)
 
+    def until_refused(self) -> Answer:
+        """Send as fast as requests are taken, each connection until it is refused once."""
+        with ThreadPoolExecutor(len(self._lanes)) as threads:
+            taken = sum(threads.map(lambda lane: _drive_until_refused(lane[0], lane[1]), self._lanes))
+        return {"spans": taken * self._workload.spans_per_request}
+
     def paced(self, seconds: float, requests_per_s: float, requests: int | None = None) -> Answer:
         """Send at a fixed rate, whether answers come or not as long as a connection is free.
 
@@ -79,11 +85,22 @@ def _drive(sender: Sender, template: Template, due: Iterator[int], until: float)
     return requests, size, refusals
 
 
+def _drive_until_refused(sender: Sender, template: Template) -> int:
+    """How many requests were taken before the first refusal."""
+    until = time.monotonic() + _PATIENCE_S
+    requests = 0
+    while sender.send(template.stamp(time.monotonic_ns())):
+        requests += 1
+        if time.monotonic() > until:
+            break
+    return requests
+
+
 def main() -> None:
     """Connect, say so, and answer commands."""
     asked = specification()
     load = Load(asked["endpoint"], Workload(**asked["workload"]))
-    serve({}, {"closed": load.closed, "paced": load.paced})
+    serve({}, {"closed": load.closed, "paced": load.paced, "until_refused": load.until_refused})
 
 
 if __name__ == "__main__":

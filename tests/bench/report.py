@@ -35,11 +35,15 @@ METRICS = {
     "held_ratio": Metric("memory of a waiting span, in its bytes on the wire", ".2f"),
     "release_ms": Metric("root sent until last span is out (ms)", ".0f"),
     "pause_ms": Metric("longest wait of an empty request meanwhile (ms)", ".1f"),
+    "outage_ratio": Metric("memory beyond idle at the first refusal, in MEMORY_LIMIT", ".2f"),
+    "accepting_ms": Metric("start until a request is accepted (ms)", ".0f"),
     "lost": Metric("spans lost", ",.0f", worst=True),
     "wrong": Metric("sampled spans without what their root says", ",.0f", worst=True),
     "early": Metric("spans released before their root came", ",.0f", worst=True),
     "arrived": Metric("spans measured a round", ",.0f", is_shown=False),
     "held_mib": Metric("memory of the waiting spans (MiB)", ".1f", is_shown=False),
+    "outage_mib": Metric("memory at the first refusal (MiB)", ".1f", is_shown=False),
+    "accepted": Metric("spans accepted before the first refusal", ",.0f", is_shown=False),
     "refusals": Metric("requests refused and sent again", ",.0f", worst=True),
 }
 

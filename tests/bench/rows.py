@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigtrace import CHAIN, FAN_OUT, TREE
-from scenarios import Held, Release, Scenario, Start, Steady
+from scenarios import Held, Outage, Recovery, Release, Scenario, Start, Steady
 from subjects import Collector, Processor, Relay, Subject
 from workload import CARRIED, HTTP, Workload
 
@@ -25,6 +25,9 @@ _USERS = Workload(users=10_000)
 _IDS = ("user.id", "session.id")
 _BAGGAGE = {"BAGGAGE_KEYS": ",".join(key for key in CARRIED if key not in _IDS)}
 _VARIABLES = _BAGGAGE | {"VARIABLES_FILE": str(Path(__file__).with_name("variables.json"))}
+_JOURNAL = _BAGGAGE | {"JOURNAL_DIRECTORY": "{scratch}/journal", "JOURNAL_MAX_SIZE": "2GiB"}
+_LIMIT_MIB = 256
+_LIMITED = {"MEMORY_LIMIT": f"{_LIMIT_MIB}MiB"}
 _PATIENT = {"MAX_WAIT": "1h", "MEMORY_LIMIT": "4GiB", "MAX_SPANS_PER_TRACE": "1000000"}
 
 
@@ -54,6 +57,8 @@ _WAITING = _HELD | {"held_ratio": Bar(value=1.81)}  # 350 bytes beyond the 433 o
 _BOUNDED = _HELD | {"pause_ms": Bar(value=50)}
 _LINEAR = _BOUNDED | {"release_ms": Bar(ratio=12)}
 _IDLE = _WHOLE | {"idle_mib": Bar(value=64)}
+_OUTAGE = {"outage_ratio": Bar(value=1)}
+_RECOVERY = {"accepting_ms": Bar(value=2000), "spans_per_s": Bar(ratio=0.5), "lost": Bar(value=0)}
 _PROMPT = {"p50_ms": Bar(value=5), "p99_ms": Bar(value=20)}
 
 
@@ -66,7 +71,8 @@ def main_rows(python: str, source: Path) -> list[Row]:
     """The processor beside the relay. `python` has it compiled, `source` is its package folder."""
     default, baggage = Processor(python), Processor(python, _BAGGAGE)
     interpreted, patient = Processor(python, _BAGGAGE, source), Processor(python, _PATIENT)
-    labelled = Processor(python, _VARIABLES)
+    labelled, kept = Processor(python, _VARIABLES), Processor(python, _JOURNAL)
+    limited, spilling = Processor(python, _LIMITED), Processor(python, _JOURNAL | _LIMITED)
     all_keys = tuple(CARRIED)
     scraped = Steady(_PLAIN, _IDS, whole=False, scraped=True)
     return [
@@ -85,6 +91,10 @@ def main_rows(python: str, source: Path) -> list[Row]:
         ),
         Row("users", "processor, 10,000 users", baggage, Steady(_USERS, all_keys, whole=False), "relay", _WHOLE),
         Row("variables", "  and two variables", labelled, Steady(_USERS, all_keys, whole=False), "users", _cpu(1.25)),
+        Row("journal", "processor, with a journal", kept, Steady(_PLAIN, all_keys, whole=False), "baggage", _cpu(2.0)),
+        Row("recovery", "  1,000,000 spans recovered", kept, Recovery(), "journal", _RECOVERY),
+        Row("outage", "processor, downstream down", limited.without_downstream(), Outage(_LIMIT_MIB), None, _OUTAGE),
+        Row("outage-kept", "  with a journal", spilling.without_downstream(), Outage(_LIMIT_MIB), None, _OUTAGE),
         Row("held", "processor, 200,000 spans wait", patient, Held(), None, _WAITING),
         Row("trace-10k", "processor, tree of 10,000", patient, Release(TREE, 10_000), None, _BOUNDED),
         Row("trace-100k", "processor, tree of 100,000", patient, Release(TREE, 100_000), "trace-10k", _LINEAR),
@@ -104,6 +114,7 @@ def peer_rows(python: str, source: Path, collector: Path) -> list[Row]:
         same["relay"],
         same["default"],
         same["baggage"],
+        same["journal"],
         Row("pass", "Collector, pass-through", plain, Steady(_PLAIN), "relay"),
         Row("batch", "Collector, attributes + batch", batch, Steady(_PLAIN, one_key), "relay"),
         Row("grouped", "Collector, groupbytrace (1 s) + both", grouped, Steady(_PLAIN, one_key), "relay"),

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from subjects import Running, Subject, SubjectError
+from subjects import Processor, Running, Subject, SubjectError
 from worker import Answer, Worker
 from workload import GRPC, Workload
 
@@ -232,4 +232,56 @@ class Release:
         }
 
 
-Scenario = Steady | Start | Held | Release
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A downstream that is not there: memory at the first refusal, beyond what is idle, in shares of MEMORY_LIMIT."""
+
+    limit_mib: int
+
+    def run(self, scene: Scene, subject: Subject) -> Figures:
+        """One measurement."""
+        with scene.running(subject) as running:
+            scene.settle()
+            idle_mib = running.meter.resident_mib()
+            with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(Workload())) as load:
+                sent = load.ask("until_refused")
+                full_mib = running.meter.resident_mib() - idle_mib
+            running.require_alive()
+            running.kill()
+        return {"outage_ratio": full_mib / self.limit_mib, "outage_mib": full_mib, "accepted": sent["spans"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A process that was killed with so many spans in its journal: how soon the next one accepts, and how fast it sends."""
+
+    spans: int = 1_000_000
+
+    def run(self, scene: Scene, subject: Subject) -> Figures:
+        """One measurement. The first process has a downstream that is not there."""
+        if not isinstance(subject, Processor):
+            raise SubjectError("only the processor has a journal to recover")
+        workload = Workload()
+        with TemporaryDirectory(prefix="bench-") as folder:
+            with Running(subject.without_downstream(), "127.0.0.1:1", Path(folder)) as running:
+                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload)) as load:
+                    sent = load.ask("closed", seconds=0, requests=self.spans // workload.spans_per_request)
+                running.kill()
+            scene.sink.ask("reset")
+            started_ns = time.monotonic_ns()
+            with Running(subject, scene.sink.ready["endpoint"], Path(folder)) as running:
+                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload)) as load:
+                    load.ask("closed", seconds=0, requests=1)
+                    accepted_ns = time.monotonic_ns()
+                arrived = scene.drain(sent["spans"] + workload.spans_per_request)
+                report = scene.sink.ask("report")
+                running.require_alive()
+        took_s = (report["last_arrival_ns"] - started_ns) / 1e9
+        return {
+            "accepting_ms": (accepted_ns - started_ns) / 1e6,
+            "spans_per_s": arrived / took_s,
+            "lost": max(sent["spans"] + workload.spans_per_request - arrived, 0),
+        }
+
+
+Scenario = Steady | Start | Held | Release | Outage | Recovery

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -74,6 +74,10 @@ class Processor:
     python: str
     settings: Mapping[str, str] = field(default_factory=dict)
     source: Path | None = None
+
+    def without_downstream(self) -> Processor:
+        """The same, sending to where nobody listens."""
+        return replace(self, settings={**self.settings, "EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
 
     def launch(self, place: Place) -> Launch:
         settings = {

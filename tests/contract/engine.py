@@ -15,6 +15,7 @@ import wires
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from processor.attributes.keys import CarriedKeys, KeySettings
+from processor.origin import Origin
 from processor.pipeline import Pipeline
 from processor.settings import Settings
 from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
@@ -104,13 +105,13 @@ class Engine:
     def drive(self, body: bytes, now_s: float = 0.0, is_langfuse: bool = False, key_prefix: bytes = b"") -> None:
         """One request, to the end; what leaves is not looked at, for tests that measure."""
         pipeline = self.pipeline
-        scan = pipeline.scan(body)
+        scan = pipeline.scan(body, Origin(key_prefix=key_prefix))
         while scan.step(self.step):
             pass
         self.rejected = dict(scan.rejected)
         index = 0
         while index < len(scan.spans):
-            index = pipeline.ingest(scan, index, key_prefix, is_langfuse, now_s)
+            index = pipeline.ingest(scan, index, is_langfuse, now_s)
         while pipeline.work(self.step):
             pass
 
@@ -130,8 +131,8 @@ class Engine:
         """What is ready, each chunk checked against its own count."""
         left = []
         taken = self.pipeline.take_chunks()
-        self.chunks = [chunk for chunk, _ in taken]
-        for chunk, count in taken:
+        self.chunks = [chunk for chunk, _, _ in taken]
+        for chunk, count, _ in taken:
             in_chunk = list(spans_of(chunk))
             assert count == len(in_chunk)
             assert not has_empty_parts(chunk)

@@ -40,10 +40,14 @@ class Received:
         return [span for part in parts for scope in part.scope_spans for span in scope.spans]
 
 
-class Backend:
-    """A backend that records. `answer` is given the gRPC context or HTTP handler, and returns whether it refused."""
+# Given the gRPC context or HTTP handler: True where it refused, else the response's body (False: an empty one).
+Answer = Callable[[Any], bool | bytes]
 
-    def __init__(self, protocol: str, port: int = 0, answer: Callable[[Any], bool] = lambda _: False) -> None:
+
+class Backend:
+    """A backend that records what it does not refuse."""
+
+    def __init__(self, protocol: str, port: int = 0, answer: Answer = lambda _: False) -> None:
         self.protocol = protocol
         self.port = port
         self.received: list[Received] = []
@@ -122,16 +126,18 @@ def _parse(body: bytes) -> ExportTraceServiceRequest | None:
 
 
 class _AnyMethod(grpc.GenericRpcHandler):
-    def __init__(self, backend: Backend, answer: Callable[[Any], bool]) -> None:
+    def __init__(self, backend: Backend, answer: Answer) -> None:
         self._backend = backend
         self._answer = answer
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         def handle(body: bytes, context: grpc.ServicerContext) -> bytes:
-            if not self._answer(context):
-                headers = {key: str(value) for key, value in context.invocation_metadata()}
-                self._backend.record(Received(details.method, body, headers))
-            return b""
+            response = self._answer(context)
+            if response is True:
+                return b""
+            headers = {key: str(value) for key, value in context.invocation_metadata()}
+            self._backend.record(Received(details.method, body, headers))
+            return response or b""
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -144,20 +150,22 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is what some tests do."""
 
 
-def _handler(backend: Backend, answer: Callable[[Any], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(backend: Backend, answer: Answer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            if answer(self):
+            response = answer(self)
+            if response is True:
                 return
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             backend.record(Received(self.path, body, {name.lower(): text for name, text in self.headers.items()}))
             self.send_response(200)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(response or b"")))
             self.end_headers()
+            self.wfile.write(response or b"")
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

@@ -76,11 +76,13 @@ def make_request(*spans: Span | bytes) -> bytes:
     return bytes(envelope.SerializeToString())
 
 
-def call_grpc(port: int, body: bytes, method: str = TRACES) -> tuple[grpc.StatusCode, bytes, dict[str, bytes]]:
+def call_grpc(
+    port: int, body: bytes, method: str = TRACES, metadata: tuple[tuple[str, str], ...] = ()
+) -> tuple[grpc.StatusCode, bytes, dict[str, bytes]]:
     """One raw gRPC call: the status, the response's bytes (or the status' text), the trailing metadata."""
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
-            response, call = channel.unary_unary(method).with_call(body, timeout=20)
+            response, call = channel.unary_unary(method).with_call(body, timeout=20, metadata=metadata)
         except grpc.RpcError as error:
             return error.code(), error.details().encode(), dict(error.trailing_metadata())
         return call.code(), response, dict(call.trailing_metadata())

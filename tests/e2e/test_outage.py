@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from running import PATIENCE_S, Processor, eventually, free_ports
 
-CAPACITY = {"MEMORY_LIMIT": "4MiB"}
+CAPACITY = {"MEMORY_LIMIT": "64MiB"}
 SPANS_A_REQUEST = 100
 
 
@@ -125,13 +125,13 @@ def test_more_than_fits(run: Callable[..., Any], backend: Callable[..., Any]) ->
 
 
 def make_bodies() -> Any:
-    """Requests of 64 KiB, each a trace of its own."""
+    """Requests of 1 MiB, each a trace of its own."""
     number = 0
     while True:
         number += 1
         trace_id = number.to_bytes(16, "big")
-        spans = [make_span(trace_id, 1, user__id="ann", text="x" * 600)]
-        yield make_request(*spans, *(make_span(trace_id, each, 1, text="x" * 600) for each in range(2, 101)))
+        spans = [make_span(trace_id, 1, user__id="ann", text="x" * 10_000)]
+        yield make_request(*spans, *(make_span(trace_id, each, 1, text="x" * 10_000) for each in range(2, 101)))
 
 
 def fill(processor: Processor, body: bytes) -> None:
@@ -156,7 +156,7 @@ def test_the_sdk_waits_for_room(transport: str, run: Callable[..., Any], backend
     """S26: the delay that a full processor asks for lets the SDK deliver once there is room."""
     to = backend(port=free_ports(1)[0])
     processor = run(**CAPACITY, **to.settings)
-    for size in (40_000, 2000, 1):
+    for size in (400_000, 40_000, 2000, 1):
         fill(processor, make_request(make_span(b"fill" * 4, 1, name="x" * size)))
     results: list[Any] = []
     exporter = make_exporter(transport, processor)

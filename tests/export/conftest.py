@@ -27,6 +27,7 @@ from processor.export.batch import Limits
 from processor.export.endpoint import Downstream
 from processor.export.export import Attempt, Chunk, LossReason, Outcome
 from processor.export.queue import Queue
+from processor.origin import NO_ORIGIN, Headers, Origin
 from processor.signals import Signal
 
 MiB = 1024 * 1024
@@ -90,12 +91,14 @@ class AnsweredClient:
 
     def __init__(self, answers: Callable[[Signal, bytes], Outcome | Exception] | None = None) -> None:
         self.requests: list[tuple[Signal, bytes]] = []
+        self.headers: list[Headers] = []  # of each of them
         self.is_closed = False
         self._answers = answers
         self._open: list[tuple[bytes, asyncio.Future[Outcome]]] = []
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         self.requests.append((signal, body))
+        self.headers.append(headers)
         if self._answers is not None:
             answer = self._answers(signal, body)
             if isinstance(answer, Exception):
@@ -343,11 +346,11 @@ class Tools:
 
     @staticmethod
     def limits(**overrides: Any) -> Limits:
-        return Limits(**{"capacity_bytes": 10 * MiB, **overrides})
+        return Limits(**overrides)
 
     @staticmethod
-    def chunk(body: bytes = b"x", items: int = 1, signal: Signal = Signal.TRACES) -> Chunk:
-        return Chunk(signal, body, items)
+    def chunk(body: bytes = b"x", items: int = 1, signal: Signal = Signal.TRACES, origin: Origin = NO_ORIGIN) -> Chunk:
+        return Chunk(signal, body, items, origin)
 
     @staticmethod
     def spans(count: int, name_bytes: int = 10) -> bytes:

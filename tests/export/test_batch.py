@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from processor.export.batch import CHUNK_OVERHEAD_BYTES, Batch, Limits, Lines, halve
+from processor.export.batch import CHUNK_OVERHEAD_BYTES, Batch, Limits, Lines, Part, halve
 from processor.export.export import Chunk
 from processor.signals import Signal
 
 
 def lines(*chunks: tuple[float, Chunk], **limits: Any) -> Lines:
-    made = Lines(Limits(1 << 20, **limits))
+    made = Lines(Limits(**limits))
     for at, chunk in chunks:
         made.add(chunk, at)
     return made
@@ -28,7 +28,7 @@ def test_joins_in_order() -> None:
     """Chunks of one signal leave joined, in the order in which they came, as old as the oldest."""
     waiting = lines((1.0, chunk(b"a", 2)), (2.0, chunk(b"bc", 3)))
     batch = waiting.take()
-    assert (b"abc", 5, 1.0, ((1, 2), (2, 3))) == (batch.body, batch.items, batch.since, batch.sizes)
+    assert (b"abc", 5, 1.0, ((1, 2, 0), (2, 3, 0))) == (batch.body, batch.items, batch.since, batch.parts)
     assert not waiting
 
 
@@ -88,7 +88,7 @@ def test_take_expired() -> None:
 def test_halves_between_chunks() -> None:
     """A batch of several chunks is cut at the chunk nearest to its middle, and nothing is lost."""
     sizes = [(1, 10), (1, 20), (6, 30), (2, 40)]
-    batch = Batch(Signal.METRICS, b"abccccccdd", 100, tuple(sizes), 5.0)
+    batch = Batch(Signal.METRICS, b"abccccccdd", 100, tuple(Part(*each, 0) for each in sizes), 5.0)
     left, right = halve(batch, lambda _: None) or pytest.fail("not halved")
     assert (b"ab", 30) == (left.body, left.items)
     assert (b"ccccccdd", 70) == (right.body, right.items)
@@ -98,14 +98,14 @@ def test_halves_between_chunks() -> None:
 @pytest.mark.parametrize("sizes", [[(9, 1), (1, 1)], [(1, 1), (9, 1)], [(0, 1), (0, 1)]])
 def test_halves_always_have_a_chunk_each(sizes: list[tuple[int, int]]) -> None:
     """However unequal the chunks are, both halves are smaller than the whole."""
-    batch = Batch(Signal.TRACES, b"x" * sum(size for size, _ in sizes), 2, tuple(sizes), 0.0)
+    batch = Batch(Signal.TRACES, b"x" * sum(size for size, _ in sizes), 2, tuple(Part(*each, 0) for each in sizes), 0.0)
     left, right = halve(batch, lambda _: None) or pytest.fail("not halved")
-    assert (1, 1) == (len(left.sizes), len(right.sizes))
+    assert (1, 1) == (len(left.parts), len(right.parts))
 
 
 def test_halves_of_one_chunk_keep_its_items() -> None:
     """A single chunk is halved by its spans, and the halves' items sum up whatever the splitter says."""
-    batch = Batch(Signal.TRACES, b"abcd", 10, ((4, 10),), 0.0)
+    batch = Batch(Signal.TRACES, b"abcd", 10, (Part(4, 10, 0),), 0.0)
     for claimed, left_items in ((4, 4), (99, 10), (-1, 0)):
         left, right = halve(batch, lambda _, n=claimed: (b"ab+", b"cd+", n, 0)) or pytest.fail("not halved")
         assert (b"ab+", b"cd+") == (left.body, right.body)
@@ -118,9 +118,9 @@ def test_cannot_be_halved() -> None:
     def never(_: bytes) -> None:
         pytest.fail("asked")
 
-    assert halve(Batch(Signal.TRACES, b"abcd", 1, ((4, 1),), 0.0), never) is None
-    assert halve(Batch(Signal.METRICS, b"abcd", 9, ((4, 9),), 0.0), never) is None
-    assert halve(Batch(Signal.TRACES, b"abcd", 9, ((4, 9),), 0.0), lambda _: None) is None
+    assert halve(Batch(Signal.TRACES, b"abcd", 1, (Part(4, 1, 0),), 0.0), never) is None
+    assert halve(Batch(Signal.METRICS, b"abcd", 9, (Part(4, 9, 0),), 0.0), never) is None
+    assert halve(Batch(Signal.TRACES, b"abcd", 9, (Part(4, 9, 0),), 0.0), lambda _: None) is None
 
 
 def test_overhead_of_a_chunk() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from processor.export.endpoint import Downstream, addresses, downstream_from, own_listener
+from processor.exporters import exporters_of
 from processor.settings import Settings, SettingsError
 from processor.signals import Signal
 
@@ -16,7 +17,8 @@ ENDPOINT = "SPAN_PROCESSOR_EXPORTER_OTLP_ENDPOINT"
 
 
 def read(endpoint: str, protocol: str = "grpc", **settings: Any) -> Downstream:
-    return downstream_from(Settings(exporter_otlp_endpoint=endpoint, exporter_otlp_protocol=protocol, **settings))
+    named = Settings(exporter_otlp_endpoint=endpoint, exporter_otlp_protocol=protocol, **settings)
+    return downstream_from(exporters_of(named)[0])
 
 
 def problems(endpoint: str, protocol: str = "grpc", **settings: Any) -> list[str]:
@@ -194,6 +196,7 @@ NAMES = {
 def test_own_listener(downstream: str, listener: str, is_own: bool) -> None:
     """A downstream at a listener's port and on an address that the listener takes is the processor itself (S30)."""
     message = own_listener(
+        ENDPOINT,
         read(downstream, exporter_otlp_insecure=True),
         {"SPAN_PROCESSOR_RECEIVER_HTTP_ENDPOINT": "off", "SPAN_PROCESSOR_RECEIVER_GRPC_ENDPOINT": listener},
         resolver(NAMES),
@@ -208,8 +211,8 @@ def test_own_listener(downstream: str, listener: str, is_own: bool) -> None:
 def test_own_listener_on_this_machine() -> None:
     """By the system's own word an address of this machine is behind a wildcard listener, a foreign one is not."""
     listeners = {"X": "0.0.0.0:4317"}
-    assert own_listener(read("http://127.0.0.1:4317"), listeners)
-    assert own_listener(read("http://192.0.2.1:4317"), listeners) is None
+    assert own_listener(ENDPOINT, read("http://127.0.0.1:4317"), listeners)
+    assert own_listener(ENDPOINT, read("http://192.0.2.1:4317"), listeners) is None
 
 
 def test_addresses() -> None:

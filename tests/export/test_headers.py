@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processor.export.headers import parse_headers
+from processor.export.headers import override, parse_headers
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,13 @@ def test_bad_pair(text: str, what: str) -> None:
     (problem,) = parse_headers(text)[1]
     assert problem.startswith(what)
     assert "hunter2" not in problem
+
+
+def test_forwarded_headers_take_the_place_of_configured_ones() -> None:
+    """S28: a sender's header stands in for the configured one of its name; the others stay."""
+    configured = (("authorization", "ours"), ("x-a", "1"))
+    assert configured == override(configured, ())
+    assert {"authorization": "theirs", "x-a": "1", "x-b": "2"} == dict(
+        override(configured, (("authorization", "theirs"), ("x-b", "2")))
+    )
+    assert 3 == len(override(configured, (("authorization", "theirs"), ("x-b", "2"))))

@@ -26,6 +26,7 @@ from processor.export.otlp_grpc import GrpcClient
 from processor.export.tls import TlsFiles
 from processor.signals import Signal
 
+FORWARDED = ("authorization", "x-langfuse-public-key", "x-a", "x-span-processor-hop")
 SECONDS_2 = RetryInfo(retry_delay=Duration(seconds=2))
 
 
@@ -65,6 +66,21 @@ def test_request(grpc_backend: Any, tools: Any, signal: Signal) -> None:
     assert (signal.grpc_method, b"\x00\xff") == (method, body)
     assert ("Basic x==", "a b", "abc") == (seen["authorization"], seen["x-scope"], seen["x-span-processor-hop"])
     assert seen["user-agent"].startswith(f"span-processor/{__version__} OTel-OTLP-Exporter-Python/{__version__} ")
+
+
+def test_forwarded_headers(grpc_backend: Any, tools: Any) -> None:
+    """S28: a request has the headers of its sender in place of configured ones of the same name, the next has not."""
+    backend = grpc_backend(lambda *_: b"")
+
+    async def main() -> None:
+        client = GrpcClient(tools.downstream(backend.port, headers=(("authorization", "ours"), ("x-a", "1"))), "abc")
+        await client.send(Signal.TRACES, b"", (("authorization", "Basic ann"), ("x-langfuse-public-key", "pk")))
+        await client.send(Signal.TRACES, b"")
+        await client.close()
+
+    asyncio.run(main())
+    seen = [[headers.get(name) for name in FORWARDED] for _, _, headers in backend.requests]
+    assert [["Basic ann", "pk", "1", "abc"], ["ours", None, "1", "abc"]] == seen
 
 
 def test_hop_may_change(grpc_backend: Any, tools: Any) -> None:

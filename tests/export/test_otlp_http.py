@@ -63,6 +63,24 @@ def test_request(answering: Any, signal: Signal) -> None:
     assert "content-encoding" not in seen
 
 
+def test_forwarded_headers(answering: Any) -> None:
+    """S28: a request has the headers of its sender in place of configured ones of the same name, the next has not."""
+    backend, downstream = answering(headers={"set-cookie": "session=of-ann; Path=/"})
+    downstream = replace(downstream, headers=(("authorization", "ours"), ("x-a", "1")))
+
+    async def main() -> None:
+        client = HttpClient(downstream, "abc")
+        await client.send(Signal.TRACES, b"", (("authorization", "Basic ann"), ("x-langfuse-public-key", "pk")))
+        await client.send(Signal.TRACES, b"")
+        await client.close()
+
+    asyncio.run(main())
+    names = ("authorization", "x-langfuse-public-key", "x-a", "x-span-processor-hop", "content-type", "cookie")
+    seen = [[headers.get(name) for name in names] for _, _, headers in backend.requests]
+    protobuf = "application/x-protobuf"
+    assert [["Basic ann", "pk", "1", "abc", protobuf, None], ["ours", None, "1", "abc", protobuf, None]] == seen
+
+
 def test_connection_is_kept(http_backend: Any, tools: Any) -> None:
     """Requests share a connection (E8)."""
     peers = set()

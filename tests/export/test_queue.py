@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsupported
-from processor.export.batch import CHUNK_OVERHEAD_BYTES
-from processor.export.export import Attempt, LossReason, Outcome, Refused
-from processor.export.queue import PROBE_UNSUPPORTED_S, SLOTS, Queue
+from processor.export.concurrency import START
+from processor.export.export import CHUNK_OVERHEAD_BYTES, Attempt, LossReason, Outcome, Refused
+from processor.export.queue import PROBE_UNSUPPORTED_S, Queue
 from processor.signals import Signal
 
 Run = Callable[[Callable[[Queue], Coroutine[Any, Any, None]]], None]
@@ -79,10 +79,10 @@ def test_slots_work_side_by_side(run: Any, client: Any, tools: Any) -> None:
     """As many requests are under way as there are slots; then chunks gather, and leave joined by the next (S27)."""
 
     async def scenario(queue: Queue) -> None:
-        for number in range(SLOTS + 3):
+        for number in range(START + 3):
             queue.offer(tools.chunk(bytes([97 + number])))
             await tools.turns()
-        assert SLOTS == queue.in_flight == client.open_count
+        assert START == queue.in_flight == client.open_count
         await client.answer()
         assert b"efg" == client.requests[-1][1]
 
@@ -102,7 +102,7 @@ def test_more_than_a_batch_uses_more_slots(run: Any, client: Any, tools: Any) ->
 
 
 def test_signals_have_their_own_requests(run: Any, client: Any, tools: Any) -> None:
-    """Spans, metrics and logs never share a request, and all leave."""
+    """Spans, metrics and logs never share a request, and all leave, the signal that came first before the others."""
 
     async def scenario(queue: Queue) -> None:
         for signal in (Signal.TRACES, Signal.LOGS, Signal.TRACES, Signal.METRICS):
@@ -110,8 +110,8 @@ def test_signals_have_their_own_requests(run: Any, client: Any, tools: Any) -> N
         await tools.turns()
         assert [
             (Signal.TRACES, b"tracestraces"),
-            (Signal.METRICS, b"metrics"),
             (Signal.LOGS, b"logs"),
+            (Signal.METRICS, b"metrics"),
         ] == client.requests
 
     run(scenario)
@@ -179,7 +179,7 @@ def test_partial_success(run: Any, client: Any, tools: Any, attempts: list[Attem
 
     run(scenario)
     assert [Attempt.SUCCESS] * 3 == attempts
-    assert ["partial success: signal=traces rejected=3 message=no\\nthanks"] == caplog.messages
+    assert ["partial success: downstream=otlp signal=traces rejected=3 message=no\\nthanks"] == caplog.messages
 
 
 def test_partial_success_beyond_the_batch(run: Any, client: Any, tools: Any) -> None:
@@ -244,13 +244,13 @@ def test_no_attempt_before_the_downstream_allows(run: Any, client: Any, time: An
 
 
 def test_one_probe_then_all(run: Any, client: Any, time: Any, tools: Any) -> None:
-    """While the downstream is away one request at a time probes; its success opens all slots again."""
+    """While the downstream is away one request at a time probes; its success lets more go again."""
 
     async def scenario(queue: Queue) -> None:
-        for number in range(SLOTS):
+        for number in range(START):
             queue.offer(tools.chunk(bytes([97 + number])))
             await tools.turns()
-        for _ in range(SLOTS):
+        for _ in range(START):
             await client.answer(TransientError("down"))
         await time.advance(1.0)
         assert 1 == client.open_count
@@ -260,7 +260,7 @@ def test_one_probe_then_all(run: Any, client: Any, time: Any, tools: Any) -> Non
         await time.advance(0.5)
         assert 1 == client.open_count
         await client.answer()
-        assert SLOTS - 1 == client.open_count
+        assert 2 == client.open_count
 
     run(scenario)
 
@@ -447,17 +447,19 @@ def test_broken_splitter(run: Any, client: Any, time: Any, tools: Any) -> None:
     """A body that the splitter chokes on is lost{too_large}; the slots live on."""
 
     async def scenario(queue: Queue) -> None:
-        for _ in range(SLOTS + 1):
+        for _ in range(START + 1):
             queue.offer(tools.chunk(b"\xff\xff", items=2))
             await tools.turns()
             await client.answer(BatchTooLarge("413"))
-        assert {LossReason.TOO_LARGE: 2 * (SLOTS + 1)} == tools.lost(queue)
+        assert {LossReason.TOO_LARGE: 2 * (START + 1)} == tools.lost(queue)
 
     run(scenario)
 
 
 def test_unsupported_signal(run: Any, client: Any, time: Any, tools: Any) -> None:
-    """After the first "unsupported" for metrics senders are told, and one request probes every 5 min (S31)."""
+    """After the first "unsupported" for metrics senders are told, and one request probes every 5 min; what others take
+    is lost{unsupported} here (S31).
+    """
 
     async def scenario(queue: Queue) -> None:
         metrics = tools.chunk(b"m", signal=Signal.METRICS)
@@ -469,14 +471,17 @@ def test_unsupported_signal(run: Any, client: Any, time: Any, tools: Any) -> Non
         await time.advance(PROBE_UNSUPPORTED_S - 0.001)
         assert not queue.takes(Signal.METRICS)
         await time.advance(0.001)
-        assert [True, False] == [queue.takes(Signal.METRICS), queue.takes(Signal.METRICS)]
+        assert queue.takes(Signal.METRICS)
         queue.offer(metrics)
+        assert not queue.takes(Signal.METRICS)
+        queue.offer(metrics)
+        assert {LossReason.UNSUPPORTED: 2} == tools.lost(queue, Signal.METRICS)
         await tools.turns()
         await client.answer()
         assert queue.takes(Signal.METRICS)
         assert frozenset() == queue.unsupported
         assert 1 == queue.ledger.counts[Signal.METRICS].exported
-        assert {LossReason.UNSUPPORTED: 1} == tools.lost(queue, Signal.METRICS)
+        assert {LossReason.UNSUPPORTED: 2} == tools.lost(queue, Signal.METRICS)
 
     run(scenario)
 
@@ -510,22 +515,6 @@ def test_unsupported_traces_are_never_turned_away(run: Any, client: Any, tools: 
         assert {LossReason.UNSUPPORTED: 1} == tools.lost(queue)
 
     run(scenario)
-
-
-def test_has_room(run: Any, client: Any, tools: Any) -> None:
-    """Room is what the capacity leaves beside bodies and their overhead, in flight included."""
-
-    async def scenario(queue: Queue) -> None:
-        assert queue.has_room(1000 - CHUNK_OVERHEAD_BYTES)
-        assert not queue.has_room(1001 - CHUNK_OVERHEAD_BYTES)
-        queue.offer(tools.chunk(b"x" * 400))
-        await tools.turns()
-        assert queue.has_room(600 - 2 * CHUNK_OVERHEAD_BYTES)
-        assert not queue.has_room(601 - 2 * CHUNK_OVERHEAD_BYTES)
-        await client.answer()
-        assert queue.has_room(1000 - CHUNK_OVERHEAD_BYTES)
-
-    run(scenario, capacity_bytes=1000)
 
 
 def test_drain_waits_for_success(run: Any, client: Any, time: Any, tools: Any) -> None:
@@ -575,7 +564,7 @@ def test_shutdown_says_all_that_is_lost(run: Any, client: Any, tools: Any, caplo
         await client.answer(TransientError("down"))
 
     run(scenario)
-    assert "lost: reason=shutdown items=63" in caplog.messages[-1]
+    assert "lost: downstream=otlp reason=shutdown items=63" in caplog.messages[-1]
 
 
 def test_drain_of_nothing_is_over_at_once(run: Any, time: Any) -> None:
@@ -624,13 +613,13 @@ def test_log_is_quiet(run: Any, client: Any, time: Any, tools: Any, caplog: Any)
 
     run(scenario)
     assert [
-        "lost: reason=invalid items=2 meaning=the downstream found the request invalid detail=HTTP 400",
-        "downstream unavailable, will retry: retry_in_s=1.0 cause=connection\\nrefused",
-        "downstream unavailable, will retry: retry_in_s=1.5 cause=connection\\nrefused",
-        "downstream unavailable, will retry: retry_in_s=2.2 cause=connection\\nrefused",
-        "downstream unavailable, will retry: retry_in_s=3.4 cause=connection\\nrefused",
-        "downstream available again",
-        "lost: reason=invalid items=400 meaning=the downstream found the request invalid detail=HTTP 400",
+        "lost: downstream=otlp reason=invalid items=2 meaning=the downstream found the request invalid detail=HTTP 400",
+        "downstream unavailable, will retry: downstream=otlp retry_in_s=1.0 cause=connection\\nrefused",
+        "downstream unavailable, will retry: downstream=otlp retry_in_s=1.5 cause=connection\\nrefused",
+        "downstream unavailable, will retry: downstream=otlp retry_in_s=2.2 cause=connection\\nrefused",
+        "downstream unavailable, will retry: downstream=otlp retry_in_s=3.4 cause=connection\\nrefused",
+        "downstream available again: downstream=otlp",
+        "lost: downstream=otlp reason=invalid items=400 meaning=the downstream found the request invalid detail=HTTP 400",
     ] == caplog.messages
 
 
@@ -643,5 +632,5 @@ def test_fault_is_said_without_its_text(run: Any, client: Any, tools: Any, caplo
         await client.answer(ValueError("hunter2"))
 
     run(scenario)
-    assert "export fault: error=ValueError at=" in caplog.text
+    assert "export fault: downstream=otlp error=ValueError at=" in caplog.text
     assert "hunter2" not in caplog.text

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processor.errors import BatchTooLarge, PermanentError, TransientError, Unsupported
-from processor.export.batch import CHUNK_OVERHEAD_BYTES
-from processor.export.export import Outcome
-from processor.export.queue import SLOTS, Queue
+from processor.export.concurrency import MOST
+from processor.export.export import CHUNK_OVERHEAD_BYTES, Outcome
+from processor.export.queue import Queue
 from processor.signals import Signal
 
 CAPACITY_BYTES = 5000
@@ -27,7 +27,7 @@ answers = st.one_of(
 )
 events = st.one_of(
     st.tuples(st.just("offer"), st.integers(1, 900), st.sampled_from(Signal)),
-    st.tuples(st.just("answer"), st.integers(0, SLOTS - 1), answers),
+    st.tuples(st.just("answer"), st.integers(0, MOST - 1), answers),
     st.tuples(st.just("advance"), st.sampled_from([0.0, 0.5, 1.0, 10.0, 301.0]), st.none()),
 )
 
@@ -50,14 +50,12 @@ def test_any_sequence(tools: Any, script: Any, batch_max_bytes: int, delay_s: fl
 
     async def main() -> None:
         time, client = tools.HeldTime(), tools.AnsweredClient()
-        limits = tools.limits(
-            capacity_bytes=CAPACITY_BYTES, batch_max_bytes=batch_max_bytes, batch_max_delay_s=delay_s, max_age_s=300.0
-        )
+        limits = tools.limits(batch_max_bytes=batch_max_bytes, batch_max_delay_s=delay_s, max_age_s=300.0)
         queue = Queue(client, limits, clock=time.clock, sleep=time.sleep, random=lambda: 0.5, split=halves)
         queue.start()
         divisions = 0
         for event, number, what in script:
-            if event == "offer" and queue.has_room(number):
+            if event == "offer" and queue.used_bytes + number + CHUNK_OVERHEAD_BYTES <= CAPACITY_BYTES:
                 body = bytes([number % 251]) * number
                 queue.offer(tools.chunk(body, number if what is Signal.TRACES else 1, what))
                 await tools.turns(4)
@@ -78,7 +76,7 @@ def test_any_sequence(tools: Any, script: Any, batch_max_bytes: int, delay_s: fl
 
     def check(queue: Queue, divisions: int) -> None:
         tools.assert_balanced(queue)
-        assert 0 <= queue.in_flight <= SLOTS
+        assert 0 <= queue.in_flight <= MOST
         # A division adds the overhead of one more piece.
         assert 0 <= queue.used_bytes <= CAPACITY_BYTES + divisions * CHUNK_OVERHEAD_BYTES
 

@@ -107,7 +107,7 @@ class Product:
             pass
         index = 0
         while index < len(scan.spans):
-            index = self.pipeline.ingest(scan, index, b"", False, self.now_s)
+            index = self.pipeline.ingest(scan, index, False, self.now_s)
         while self.pipeline.work(STEP):
             pass
         self.labelling.judge_drift()
@@ -132,7 +132,7 @@ class Product:
     def take(self) -> list[Left]:
         """What is ready to leave."""
         left = []
-        for body, _ in self.pipeline.take_chunks():
+        for body, _, _ in self.pipeline.take_chunks():
             request = ExportTraceServiceRequest.FromString(body)
             for part in request.resource_spans:
                 left += [Left(span, body) for scope in part.scope_spans for span in scope.spans]

@@ -183,7 +183,7 @@ def test_a_configuration_that_comes_while_a_request_is_read(product: Make, varia
     while scan.step(1):
         pass
     made.configure(variable("b", {"on": 1}))
-    assert 1 == made.pipeline.ingest(scan, 0, b"", False, 0.0)
+    assert 1 == made.pipeline.ingest(scan, 0, False, 0.0)
     (left,) = made.take()
     assert {"a", "b"} == {key.removesuffix(".version") for key in left.labels}
     assert reported.items() <= left.items()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from processor.export.batch import Limits
-from processor.export.durations import Durations
+from processor.export.downstreams import Downstreams
 from processor.export.export import Outcome
 from processor.export.queue import Queue
+from processor.header_names import NO_NAMES
 from processor.intake import Intake
-from processor.metrics.reading import Downstream, Sources
+from processor.keeping import InMemory
+from processor.metrics.reading import Sources
+from processor.origin import Origins
 from processor.receive.admission import Admission
 from processor.receive.receive import Request
 from processor.service import build_pipeline
@@ -28,6 +31,7 @@ if CONTRACT not in sys.path:
     sys.path.append(CONTRACT)
 
 MiB = 1 << 20
+NO_MORE: Mapping[str, Queue] = {}
 
 
 class Backend:
@@ -50,20 +54,19 @@ class Backend:
 
 
 class Parts:
-    """One processor's parts. `settle` lets the queue send what it holds."""
+    """One processor's parts; `more`: queues beside its own. `settle` lets the queue send what it holds."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, more: Mapping[str, Queue] = NO_MORE, **settings: Any) -> None:
         self.settings = Settings(**settings)
         self.backend = Backend()
         self.pipeline = build_pipeline(self.settings)
-        durations = Durations()
-        self.queue = Queue(self.backend, Limits(capacity_bytes=MiB), observe=durations.observe)
+        self.queue = Queue(self.backend, Limits())
         self.warnings = Warnings(False)
-        self.intake = Intake(self.pipeline, self.queue, self.warnings, MiB, clock=lambda: 0.0)
+        self.downstreams = Downstreams({"otlp": self.queue, **more}, MiB, lambda: self.pipeline.cost)
+        origins = Origins(NO_NAMES, NO_NAMES, b"", lambda: None)
+        self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, InMemory(), clock=lambda: 0.0)
         self.admission = Admission(MiB)
-        self.sources = Sources(
-            self.intake, self.admission, self.warnings, {"otlp": Downstream(self.queue, durations)}, None, 4 * MiB
-        )
+        self.sources = Sources(self.intake, self.admission, self.warnings, None, None, 4 * MiB)
 
     async def take(self, body: bytes, transport: str = "grpc", signal: Signal = Signal.TRACES) -> None:
         await self.intake.take(Request(signal, body, transport))

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from processor.metrics.destination import destination_from, interval_s
 from processor.settings import Settings, SettingsError
 
-GRPC, ADMIN = "SPAN_PROCESSOR_RECEIVER_GRPC_ENDPOINT", "SPAN_PROCESSOR_ADMIN_ENDPOINT"
-LISTENERS = {GRPC: "127.0.0.1:4317", ADMIN: "0.0.0.0:13133"}
+GRPC = "SPAN_PROCESSOR_RECEIVER_GRPC_ENDPOINT"
+LISTENERS = {GRPC: "127.0.0.1:4317"}
 
 
 def settings(**values: Any) -> Settings:

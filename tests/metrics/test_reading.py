@@ -11,7 +11,9 @@ import pytest
 from craft import request, span
 
 from processor.errors import ComeBackLater, MalformedRequest, TransientError, Unsupported, UnsupportedSignal
+from processor.export.batch import Limits
 from processor.export.export import Outcome
+from processor.export.queue import Queue
 from processor.labelling import Labelling
 from processor.metrics.metrics import METRICS, Kind, Snapshot
 from processor.metrics.reading import Sources, take_snapshot
@@ -171,7 +173,7 @@ def test_labels(make: Callable[..., Any], tmp_path: Path) -> None:
         assert "labels.written" not in take_snapshot(parts.sources).numbers
         labelling = Labelling(parts.settings, key_settings(parts.settings), parts.pipeline, lambda: 0.0)
         await labelling.start()
-        sources = Sources(parts.intake, parts.admission, parts.warnings, parts.sources.downstreams, labelling, 4 << 20)
+        sources = Sources(parts.intake, parts.admission, parts.warnings, labelling, None, 4 << 20)
         await parts.take(request(span(1, 0, {"user.id": "ann"})))
         assert {("model",): 1} == read(sources, "labels.written")
         assert {("loaded",): 1} == read(sources, "variables.reloads")
@@ -185,22 +187,24 @@ def test_downstreams_are_apart(make: Callable[..., Any]) -> None:
     """What belongs to a downstream is there for each, by its name; bytes of queues are a sum."""
 
     async def run() -> None:
-        first, second = make(), make()
-        downstreams = {"one": first.sources.downstreams["otlp"], "two": second.sources.downstreams["otlp"]}
-        sources = Sources(first.intake, first.admission, first.warnings, downstreams, None, 4 << 20)
-        await first.take(request(span(1)))
-        await second.take(request(span(1), span(2, 1)))
-        assert {("one",): 1, ("two",): 2} == read(sources, "spans.queued")
-        assert first.queue.used_bytes + second.queue.used_bytes == read(sources, "queue.bytes")[()]
+        other = Queue(make().backend, Limits())
+        parts = make({"other": other})
+        await parts.take(request(span(1), span(2, 1)))
+        await parts.settle()
+        assert {("otlp",): 2} == read(parts.sources, "spans.exported")
+        assert {("other",): 2} == read(parts.sources, "spans.queued")
+        assert other.used_bytes == read(parts.sources, "queue.bytes")[()]
+        await parts.queue.close()
 
     asyncio.run(run())
 
 
 def test_every_metric_is_read_and_listed(make: Callable[..., Any]) -> None:
-    """What is read is what is listed, but for labels where there are none; histograms are the ones listed as such."""
+    """What is read is what is listed, but for labels and a journal that are not there; histograms are as listed."""
     snapshot = take_snapshot(make().sources)
     kinds: Mapping[str, Kind] = {metric.name: metric.kind for metric in METRICS}
     variables = {"labels.written", "labels.drifted", "labels.failed", "variables.reloads"}
-    assert set(kinds) - variables == {*snapshot.numbers, *snapshot.distributions}
+    journal = {"spans.recovered", "spans.journaled", "journal.bytes"}
+    assert set(kinds) - variables - journal == {*snapshot.numbers, *snapshot.distributions}
     assert {name for name, kind in kinds.items() if kind is Kind.HISTOGRAM} == set(snapshot.distributions)
     assert len(kinds) == len(METRICS)

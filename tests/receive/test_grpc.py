@@ -242,6 +242,14 @@ def test_wanted_metadata_is_handed_on(start: Any, recorder: Any, admission: Admi
     assert [{"authorization": "Basic x"}, {}] == [request.headers for request in recorder.requests]
 
 
+def test_wanted_beginnings(start: Any, recorder: Any, admission: Admission, export: Any):
+    """S28: a name that ends in `*` stands for all metadata that begin so, but for the binary ones."""
+    listener = start(GrpcListener("127.0.0.1:0", recorder, admission, MiB, ("x-langfuse-*",)))
+    sent = (("x-langfuse-sdk-name", "python"), ("x-langfuse-public-key", "pk"), ("x-langfuse-bin", b"\1"), ("x", "y"))
+    assert b"" == export(listener, SPANS, metadata=sent)
+    assert {"x-langfuse-sdk-name": "python", "x-langfuse-public-key": "pk"} == recorder.requests[0].headers
+
+
 def test_sixty_four_requests_at_once(grpc_listener: Any, recorder: Any, background: Any, dial: Any):
     """R10: 64 requests of one connection are in flight together, and all are answered."""
     recorder.gate = background.call(asyncio.Event)

@@ -231,6 +231,15 @@ def test_wanted_headers_are_handed_on(start: Any, recorder: Any, admission: Admi
     assert [{"authorization": "Basic ü"}, {"x-langfuse-public-key": "a,b"}] == [r.headers for r in recorder.requests]
 
 
+def test_wanted_beginnings(start: Any, recorder: Any, admission: Admission):
+    """S28: a name that ends in `*` stands for all headers that begin so, but for those of HTTP itself."""
+    listener = start(HttpListener("127.0.0.1:0", recorder, admission, MiB, ("x-langfuse-*", "c*")))
+    sent = {"content-type": PROTOBUF, "X-Langfuse-Sdk-Name": "python", "x-langfuse-public-key": "pk", "x-other": "y"}
+    assert 200 == httpx.post(f"http://{listener.address}/v1/traces", content=SPANS, headers=sent).status_code
+    assert {"x-langfuse-sdk-name": "python", "x-langfuse-public-key": "pk"} == recorder.requests[0].headers
+    assert "pk" not in repr(recorder.requests[0])
+
+
 def test_connections_are_kept(http_listener: Any, recorder: Any, connect: Any):
     """R10: requests follow each other on a connection, also sent ahead of the answers."""
     wire = connect(http_listener)

@@ -13,7 +13,7 @@ ZERO = [0] * (len(HOLD_BOUNDS_S) + 1)
 
 def counted(engine: Engine) -> dict[float, int]:
     """Spans by the upper bound of their bucket, without the empty ones."""
-    holds = engine.pipeline.buffer.holds
+    holds = engine.pipeline.buffer.waits.holds
     bounds = (*HOLD_BOUNDS_S, float("inf"))
     return {bound: count for bound, count in zip(bounds, holds.counts, strict=True) if count}
 
@@ -43,14 +43,14 @@ def test_spans_that_leave_at_once_are_not_counted() -> None:
     engine = Engine()
     engine.deliver(request(span(2, 1), span(1)), 0.0)
     engine.deliver(request(span(3, 2)), 50.0)
-    assert ZERO == engine.pipeline.buffer.holds.counts
+    assert ZERO == engine.pipeline.buffer.waits.holds.counts
 
 
 def test_spans_that_wait_for_the_rest_of_their_request_have_not_waited_long() -> None:
     """A child that comes behind its parent in one request is held for that long, and in the first bucket."""
     engine = Engine()
     engine.deliver(request(span(1), span(2, 1)), 0.0)
-    assert ({1.0: 1}, 0.0) == (counted(engine), engine.pipeline.buffer.holds.total_s)
+    assert ({1.0: 1}, 0.0) == (counted(engine), engine.pipeline.buffer.waits.holds.total_s)
 
 
 def test_a_span_that_waits_for_its_parent_is_counted_when_that_comes() -> None:
@@ -61,7 +61,7 @@ def test_a_span_that_waits_for_its_parent_is_counted_when_that_comes() -> None:
     assert {} == counted(engine)
     engine.deliver(request(span(1)), 22.0)
     assert {5.0: 2, 30.0: 1} == counted(engine)
-    assert 22.0 + 4.0 + 4.0 == engine.pipeline.buffer.holds.total_s
+    assert 22.0 + 4.0 + 4.0 == engine.pipeline.buffer.waits.holds.total_s
 
 
 def test_a_span_that_is_given_up_has_waited_for_max_wait() -> None:

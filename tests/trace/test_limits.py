@@ -32,10 +32,10 @@ def take(pipeline: Pipeline, body: bytes, now_s: float) -> int:
         pass
     index = 0
     while index < len(scan.spans):
-        index = pipeline.ingest(scan, index, b"", False, now_s)
+        index = pipeline.ingest(scan, index, False, now_s)
     while pipeline.work(STEP):
         pass
-    return sum(count for _, count in pipeline.take_chunks())
+    return sum(count for _, count, _ in pipeline.take_chunks())
 
 
 @pytest.mark.parametrize("remembered", [1, 1000])
@@ -61,11 +61,11 @@ def test_many_orphans_under_a_limit() -> None:
     for number, body in enumerate(requests(b"\x02" * 8)):
         left += take(pipeline, body, number * 0.01)
         pipeline.make_room(limit, True)
-        left += sum(count for _, count in pipeline.take_chunks())
+        left += sum(count for _, count, _ in pipeline.take_chunks())
         assert limit >= pipeline.cost
         assert pipeline.accepted == left + pipeline.held
     assert 100_000 < left == pipeline.released["memory"]
     while pipeline.release_all("shutdown", STEP):
         pass
-    assert TRACES == left + sum(count for _, count in pipeline.take_chunks())
+    assert TRACES == left + sum(count for _, count, _ in pipeline.take_chunks())
     assert 0 == pipeline.held

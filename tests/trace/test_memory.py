@@ -205,7 +205,7 @@ def test_no_room_for_what_is_on_its_way() -> None:
     scan = pipeline.scan(request(span(1, trace=8), pending(90, 80, 1, trace=7)))
     while scan.step(2000):
         pass
-    assert 2 == pipeline.ingest(scan, 0, b"", False, 1.0)
+    assert 2 == pipeline.ingest(scan, 0, False, 1.0)
     assert pipeline.has_work
     pipeline.make_room(0, True)
     while pipeline.work(2000):

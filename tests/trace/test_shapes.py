@@ -144,7 +144,7 @@ def test_work_left_over_is_not_lost() -> None:
             pass
         index = 0
         while index < len(scan.spans):
-            index = pipeline.ingest(scan, index, b"", False, 0.0)
+            index = pipeline.ingest(scan, index, False, 0.0)
         left = engine.advance(1000.0) if after == "advance" else engine.release_all()
         assert len(spans) == len(left)
         assert all(each.raw.endswith(USER) for each in left)

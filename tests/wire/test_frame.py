@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from wires import field, without
 
+from processor.origin import NO_ORIGIN, Origin
 from processor.span import Group
 from processor.wire.frame import Framer
 
@@ -17,10 +18,13 @@ QUICK = settings(max_examples=150, derandomize=True, deadline=None, database=Non
 SPANS = [span(number, 0, {"a": "x" * (number * 37 % 400)}).SerializeToString() for number in range(1, 41)]
 
 
-def make_group(number: int) -> Group:
+ORIGINS = (NO_ORIGIN, Origin((("authorization", "a"),)))
+
+
+def make_group(number: int, origin: Origin = NO_ORIGIN) -> Group:
     """A resource and scope: three resources, two scopes each."""
     extra = field(1000, b"extra") if number % 3 == 2 else b""
-    return Group(extra, field(3, b"resource-%d" % (number // 2)), field(3, b"scope-%d" % number), [])
+    return Group(extra, field(3, b"resource-%d" % (number // 2)), field(3, b"scope-%d" % number), [], origin)
 
 
 @QUICK
@@ -31,29 +35,40 @@ def make_group(number: int) -> Group:
     taken_after=st.integers(0, 40),
 )
 def test_every_span_once(members: list[tuple[int, int]], max_spans: int, max_bytes: int, taken_after: int) -> None:
-    """Whatever the limits, each span is in one chunk, once, with its own surroundings; each chunk says right how many it has, none too many."""
+    """Whatever the limits, each span is in one chunk, once, with its own surroundings and origin; each chunk says right how many it has, none too many."""
     framer = Framer(max_spans, max_bytes)
-    groups = [make_group(number) for number in range(6)]
+    groups = [make_group(number, ORIGINS[number // 2 % 2]) for number in range(6)]
     chunks = []
     for index, (member, number) in enumerate(members):
         framer.add(groups[number], SPANS[member], b"")
         if index == taken_after:
             chunks += framer.take()
     chunks += framer.take()
-    left = [each for chunk, _ in chunks for each in spans_of(chunk)]
-    expected = [(SPANS[member], groups[number].resource, groups[number].scope) for member, number in members]
-    assert sorted(expected) == sorted((each.raw, each.resource, each.scope) for each in left)
-    assert [len(list(spans_of(chunk))) for chunk, _ in chunks] == [count for _, count in chunks]
-    assert max_spans >= max([count for _, count in chunks], default=0)
-    assert not any(has_empty_parts(chunk) for chunk, _ in chunks)
-    assert all(groups[2].extra in chunk for chunk, _ in chunks if b"scope-2" in chunk)
+    left = [(each, origin.headers) for chunk, _, origin in chunks for each in spans_of(chunk)]
+    came = [(SPANS[member], groups[number]) for member, number in members]
+    expected = [(raw, group.resource, group.scope, group.origin.headers) for raw, group in came]
+    assert sorted(expected) == sorted((each.raw, each.resource, each.scope, headers) for each, headers in left)
+    assert [len(list(spans_of(chunk))) for chunk, _, _ in chunks] == [count for _, count, _ in chunks]
+    assert max_spans >= max([count for _, count, _ in chunks], default=0)
+    assert not any(has_empty_parts(chunk) for chunk, _, _ in chunks)
+    assert all(groups[2].extra in chunk for chunk, _, _ in chunks if b"scope-2" in chunk)
+
+
+def test_origins_share_no_chunk() -> None:
+    """S28: spans that came with different headers leave in different chunks, though they agree on all around them."""
+    framer = Framer(100, 1 << 20)
+    groups = [make_group(2, origin) for origin in ORIGINS]
+    for index, raw in enumerate(SPANS[:6]):
+        framer.add(groups[index % 2], raw, b"")
+    found = [(origin, count, [each.raw for each in spans_of(chunk)]) for chunk, count, origin in framer.take()]
+    assert [(ORIGINS[0], 3, SPANS[:6:2]), (ORIGINS[1], 3, SPANS[1:6:2])] == found
 
 
 def test_suffixes() -> None:
     """S11: a span's suffix stands right behind its bytes, in its message."""
     framer = Framer(100, 1 << 20)
     framer.add(make_group(0), SPANS[0], field(9, b""))
-    ((chunk, count),) = framer.take()
+    ((chunk, count, _),) = framer.take()
     assert [SPANS[0] + field(9, b"")] == [each.raw for each in spans_of(chunk)]
     assert 1 == count
 
@@ -69,8 +84,8 @@ def test_sizes(size: int) -> None:
         framer.add(make_group(0), raw, suffix)
         framer.add(make_group(0), SPANS[0], b"")
         chunks = framer.take()
-        assert {raw + suffix, SPANS[0]} == {each.raw for chunk, _ in chunks for each in spans_of(chunk)}
-        assert all(ExportTraceServiceRequest.FromString(chunk) for chunk, _ in chunks)
+        assert {raw + suffix, SPANS[0]} == {each.raw for chunk, _, _ in chunks for each in spans_of(chunk)}
+        assert all(ExportTraceServiceRequest.FromString(chunk) for chunk, _, _ in chunks)
 
 
 def test_nothing() -> None:
@@ -88,7 +103,7 @@ def test_chunks_are_about_as_large_as_they_may_be() -> None:
     raw = span(1, 0, {"a": "x" * 950}).SerializeToString()
     for _ in range(1000):
         framer.add(make_group(0), raw, b"")
-    sizes = [len(chunk) for chunk, _ in framer.take()]
+    sizes = [len(chunk) for chunk, _, _ in framer.take()]
     assert 110_000 > max(sizes)
     assert 9 <= len(sizes) <= 12
 
@@ -99,7 +114,9 @@ def test_one_large_span() -> None:
     large = field(1000, b"x" * 50_000)
     for raw in (SPANS[0], large, SPANS[1]):
         framer.add(make_group(0), raw, b"")
-    assert [[SPANS[0]], [large], [SPANS[1]]] == [[each.raw for each in spans_of(chunk)] for chunk, _ in framer.take()]
+    assert [[SPANS[0]], [large], [SPANS[1]]] == [
+        [each.raw for each in spans_of(chunk)] for chunk, _, _ in framer.take()
+    ]
 
 
 def test_a_request_passes_unchanged() -> None:

@@ -200,7 +200,7 @@ class Rig:
             pass
         index = 0
         while index < len(scan.spans):
-            index = self.pipeline.ingest(scan, index, b"", False, 0.0)
+            index = self.pipeline.ingest(scan, index, False, 0.0)
         while self.pipeline.work(2000):
             pass
         self.view.warn(self.pipeline.take_drops())
