@@ -17,7 +17,7 @@ from processor.export.queue import Queue
 from processor.header_names import NO_NAMES
 from processor.intake import Intake
 from processor.keeping import InMemory
-from processor.origin import Origins
+from processor.origin import Headers, Origins
 from processor.receive.receive import Request
 from processor.service import build_pipeline
 from processor.settings import Settings
@@ -39,7 +39,7 @@ class Backend:
     hop = ""
     is_there = False
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         if not self.is_there:
             raise TransientError("away")
         return Outcome()

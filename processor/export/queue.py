@@ -42,11 +42,15 @@ def _split_nothing(_body: bytes) -> None:
     return None
 
 
+def _observe_nothing(_outcome: Attempt, _duration_s: float) -> None:
+    return None
+
+
 class Queue:
     """What was accepted for one downstream and is not yet settled.
 
     `name`: the downstream's, for log lines. `forwards`: which headers of senders it is to see. `split` halves a body
-    of spans, or gives None. `clock` is monotonic; `random`
+    of spans, or gives None. `observe` hears of every attempt's outcome and seconds. `clock` is monotonic; `random`
     draws from [0, 1). `store` keeps chunks on disk, too; `on_room` is called after items have left.
     """
 
@@ -62,10 +66,12 @@ class Queue:
         random: Callable[[], float] = draw,
         split: Split = _split_nothing,
         store: Store | None = None,
+        observe: Callable[[Attempt, float], None] = _observe_nothing,
     ) -> None:
         self._client = client
         self._clock = clock
         self._sleep = sleep
+        self._observe = observe
         self._circuit = Circuit(Backoff(), random)
         self._concurrency = Concurrency()
         self.name = name
@@ -270,6 +276,7 @@ class Queue:
             self._concurrency.succeed(is_short)
         self.ledger.attempts[outcome] += 1
         self.ledger.durations.observe(outcome, now - started)
+        self._observe(outcome, now - started)
 
     def _settle(self, batch: Batch, ticket: int, result: Outcome | Exception, now: float) -> Attempt:
         """One transition for every way in which an attempt can end."""

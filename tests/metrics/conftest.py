@@ -18,7 +18,7 @@ from processor.header_names import NO_NAMES
 from processor.intake import Intake
 from processor.keeping import InMemory
 from processor.metrics.reading import Sources
-from processor.origin import Origins
+from processor.origin import Headers, Origins
 from processor.receive.admission import Admission
 from processor.receive.receive import Request
 from processor.service import build_pipeline
@@ -43,7 +43,7 @@ class Backend:
         self.outcome: Outcome | Exception = Outcome()
         self.sent: list[tuple[Signal, bytes]] = []
 
-    async def send(self, signal: Signal, body: bytes) -> Outcome:
+    async def send(self, signal: Signal, body: bytes, headers: Headers = ()) -> Outcome:
         self.sent.append((signal, body))
         if isinstance(self.outcome, Exception):
             raise self.outcome
