@@ -313,6 +313,7 @@ class Buffer:
     def _let_go(self, trace: Trace, span: Span) -> None:
         """A held span has been emitted."""
         self.memory.let_go(trace, span)
+        self.waits.holds.add(self._due_tick - i64(span.due))
         if self.keeper is not None:
             self.keeper.leave(span)
         trace.held -= 1
