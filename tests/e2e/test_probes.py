@@ -64,10 +64,10 @@ def test_while_it_starts(run: Callable[..., Any]) -> None:
 def test_while_it_is_full(run: Callable[..., Any], backend: Callable[..., Any]) -> None:
     """S26: from the first refusal for memory until there is room it is alive and not ready, and says so once."""
     to = backend(port=free_ports(1)[0])
-    processor = run(MEMORY_LIMIT="4MiB", **to.settings)
-    body = make_request(*(make_span(bytes([each]) * 16, each, text="x" * 6000) for each in range(1, 51)))
+    processor = run(MEMORY_LIMIT="64MiB", **to.settings)
+    body = make_request(*(make_span(bytes([each]) * 16, each, text="x" * 50_000) for each in range(1, 51)))
     assert (200, "ready") == probe(processor, "/readyz")
-    statuses = [call_grpc(processor.grpc_port, body)[0] for _ in range(12)]
+    statuses = [call_grpc(processor.grpc_port, body)[0] for _ in range(24)]
     assert {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE} == set(statuses)
     assert [(200, "alive"), (503, "full")] == [probe(processor, path) for path in ("/livez", "/readyz")]
     assert (NOT_SERVING, "full") == (health(processor), processor.status()["state"])
