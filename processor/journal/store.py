@@ -31,6 +31,11 @@ LOG: Final = logging.getLogger("processor")
 # sends the worker. A kill in between brings back what was settled in that time.
 RETRY_S: Final = 1.0
 SETTLE_S: Final = 0.1
+# CPU of append, commit and settle, in microseconds, NORMAL; one at a time and eight at once:
+#   a body of 220 kB (512 spans)    170, 118    beside 31 for its crc32 alone, 59 for a plain write to a new file
+#   the same in 1,000 pieces        184, 233
+#   a body of 7 kB                   83,  37    beside 1 and 7; the way to a thread and back is 20
+# OFF saves the 31. FULL: 350, 200, and 3 ms of waiting for the disk. Segments of 1 to 32 MiB cost the same.
 _MIN_SEGMENT_BYTES: Final = 256 * 1024
 _MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
 _SEGMENTS: Final = 32  # at least, where the journal is full

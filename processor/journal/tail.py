@@ -169,7 +169,7 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
-def load_all(places: Sequence[Place]) -> tuple[list[Draft], list[int]]:
+def load_all(places: Sequence[Place]) -> tuple[list[Draft], tuple[int, ...]]:
     """The records that can be written again, and the numbers of damaged ones. What cannot be read now is left out."""
     drafts = []
     damaged = []
@@ -184,7 +184,7 @@ def load_all(places: Sequence[Place]) -> tuple[list[Draft], list[int]]:
             drafts.append(draft)
         else:
             damaged.append(place.number)
-    return drafts, damaged
+    return drafts, tuple(damaged)
 
 
 def load(place: Place) -> Draft | None:
