@@ -21,7 +21,7 @@ from processor.journal.buffer import Buffer, Taken
 from processor.journal.folder import take
 from processor.journal.index import Entry
 from processor.journal.journal import Failure, Item, JournalFailed, JournalProblem, Sync, failed
-from processor.journal.record import MAX_BODY_BYTES, MOVES, SETTLES, Draft
+from processor.journal.record import MAX_FIELD, MOVES, SETTLES, Draft
 from processor.journal.recovery import Recovery
 from processor.journal.tail import GONE, Job, Place, Result, Tail, read_body
 
@@ -99,7 +99,7 @@ class Journal:
     def append(self, kind: int, head: bytes, pieces: Sequence[bytes], parts: int) -> int:
         """Buffer an item of 1 ≤ kind ≤ 254 with `parts` ≥ 1 parts; its number, higher than all before, for ever."""
         size = sum(map(len, pieces))
-        if not SETTLES < kind < MOVES or parts < 1 or size > MAX_BODY_BYTES:
+        if not SETTLES < kind < MOVES or parts < 1 or max(parts, size, len(head)) > MAX_FIELD:
             raise ValueError(f"no item: kind {kind}, {parts} parts, {size} bytes")
         draft = Draft(self._next_number, kind, parts, head, pieces, size)
         self._next_number += 1
@@ -116,7 +116,11 @@ class Journal:
 
     def move(self, number: int, parts: Iterable[int] | None = None) -> None:
         """As `settle`, for parts that are in items appended since the last commit: done once those are on disk."""
-        self._buffer.add_moved((number, None if parts is None else tuple(parts)))
+        entry = self._index.entries.get(number)
+        if entry is None:
+            return
+        known = None if parts is None else [part for part in parts if 0 <= part < entry.parts]
+        self._buffer.add_moved((number, known))
         self._wake_in(SETTLE_S)
 
     async def commit(self) -> None:

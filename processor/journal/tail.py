@@ -161,7 +161,7 @@ def write_all(file: int, pieces: Sequence[bytes], offset: int) -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Have the names of new files on disk. Raises `OSError`."""
+    """Have the names of new files in it on disk. Raises `OSError`."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
