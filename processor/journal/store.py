@@ -36,6 +36,7 @@ SETTLE_S: Final = 0.1
 #   the same in 1,000 pieces        184, 233
 #   a body of 7 kB                   83,  37    beside 1 and 7; the way to a thread and back is 20
 # OFF saves the 31. FULL: 350, 200, and 3 ms of waiting for the disk. Segments of 1 to 32 MiB cost the same.
+# `python tests/journal/measure.py` prints them.
 _MIN_SEGMENT_BYTES: Final = 256 * 1024
 _MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
 _SEGMENTS: Final = 32  # at least, where the journal is full
