@@ -32,10 +32,10 @@ LOG: Final = logging.getLogger("processor")
 RETRY_S: Final = 1.0
 SETTLE_S: Final = 0.1
 # CPU of append, commit and settle, in microseconds, NORMAL; one at a time and eight at once:
-#   a body of 220 kB (512 spans)    170, 118    beside 31 for its crc32 alone, 59 for a plain write to a new file
-#   the same in 1,000 pieces        184, 233
-#   a body of 7 kB                   83,  37    beside 1 and 7; the way to a thread and back is 20
-# OFF saves the 31. FULL: 350, 200, and 3 ms of waiting for the disk. Segments of 1 to 32 MiB cost the same.
+#   a body of 220 kB (512 spans)    178, 124    beside 32 for its crc32 alone, 70 for a plain write to a new file
+#   the same in 1,000 pieces        202, 224
+#   a body of 7 kB                   65,  25    beside 1 and 7; the way to a thread and back is 20
+# OFF saves the checksum. FULL: 372, 189 and 3 ms of waiting for the disk. Segments of 1 to 32 MiB cost the same.
 # `python tests/journal/measure.py` prints them.
 _MIN_SEGMENT_BYTES: Final = 256 * 1024
 _MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
