@@ -97,7 +97,7 @@ def problems_of_exporters(settings: Any) -> list[str]:
         problems += [
             f"{variable(name)}: {variable('exporters')} is set too, and each of those has its own; remove this one"
             for name in (_field("", part) for part in PARTS)
-            if getattr(settings, name) != type(settings).model_fields[name].default
+            if name in settings.model_fields_set
         ]
     for exporter in exporters:
         if (settings.exporters or settings.exporter == "otlp") and not exporter.otlp_endpoint:

@@ -65,6 +65,19 @@ class Journaling:
         """What the journal takes in memory: its index, and what is not written yet."""
         return self.journal.live_items * _ITEM_COST + self.journal.buffered_bytes
 
+    def status(self) -> Mapping[str, Any]:
+        """What `/status` says of the journal. `live` is what is not settled, `buffered` what is not on disk yet."""
+        journal = self.journal
+        return {
+            "healthy": journal.is_healthy,
+            "max_bytes": journal.max_bytes,
+            "used_bytes": journal.used_bytes,
+            "live_bytes": journal.live_bytes,
+            "live_items": journal.live_items,
+            "buffered_bytes": journal.buffered_bytes,
+            "damaged": journal.damaged,
+        }
+
     def check(self, size_bytes: int) -> int:
         """Raise `ComeBackLater` where the journal cannot take so much more; what had better be given up."""
         journal = self.journal

@@ -85,7 +85,8 @@ class Origins:
         """
         if not headers or not self._forwarded:
             return NO_ORIGIN
-        pairs = tuple(sorted(pair for pair in headers.items() if pair[0] in self._forwarded))
+        # HTTP's values have no space around them, and its clients refuse it.
+        pairs = tuple(sorted((name, value.strip()) for name, value in headers.items() if name in self._forwarded))
         if not pairs:
             return NO_ORIGIN
         return self._live.get(pairs) or self._make(pairs)

@@ -263,6 +263,8 @@ class Service:
         )  # fmt: skip
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
+        if self.journaling is not None:
+            found["journal"] = self.journaling.status()
         return found
 
     async def _report_forever(self) -> None:

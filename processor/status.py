@@ -107,6 +107,7 @@ def status(
         "refused": {
             **admission,
             "memory": admission["memory"] + intake.refused["memory"],
+            "journal": intake.refused["journal"],
             "origins": intake.origins.refused,
         },
         "values": {
@@ -153,8 +154,10 @@ def _relay(queue: Queue) -> Mapping[str, Any]:
 def _relayed(counts: Counts) -> Mapping[str, Any]:
     return {
         "accepted": counts.accepted,
+        "recovered": counts.recovered,
         "exported": counts.exported,
         "queued": counts.queued,
+        "journaled": counts.journaled,
         "lost": {reason.label: number for reason, number in counts.lost.items() if number},
     }
 

@@ -107,8 +107,8 @@ def test_bad_names(names: str, message: str, put: Any) -> None:
     ("given", "problem"),
     [
         (
-            {**BOTH, "EXPORTER_OTLP_ENDPOINT": "http://c:1"},
-            "EXPORTER_OTLP_ENDPOINT: SPAN_PROCESSOR_EXPORTERS is set too, and each of those has its own; remove this one",
+            {**BOTH, "EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "EXPORTER_OTLP_PROTOCOL: SPAN_PROCESSOR_EXPORTERS is set too, and each of those has its own; remove this one",
         ),
         (
             {**BOTH, "EXPORTER_FORWARD_HEADERS": "authorization"},

@@ -124,8 +124,8 @@ def test_an_environment_is_good(environment: dict[str, str], monkeypatch: pytest
 
 
 def test_the_environments_are_there() -> None:
-    """An application's, a Collector's and Langfuse's."""
-    assert [2, 1, 3] == [len(environment) for environment in environments()]
+    """An application's, a Collector's, Langfuse's, and the one of both."""
+    assert [2, 1, 3, 5] == [len(environment) for environment in environments()]
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
@@ -133,7 +133,7 @@ def test_every_setting_named_exists(path: Path) -> None:
     """What is written like a setting, with or without prefix, is one."""
     known = {name.upper() for name in Settings.model_fields}
     # What each of several downstreams has is the only one's, with its name within.
-    text = re.sub("EXPORTER_(LANGFUSE|LOGFIRE)_", "EXPORTER_", path.read_text(encoding="utf-8"))
+    text = re.sub("EXPORTER_(LANGFUSE|COLLECTOR)_", "EXPORTER_", path.read_text(encoding="utf-8"))
     bare = re.findall(r"`([A-Z][A-Z_]+[A-Z])(?:=[^`]*)?`", FENCE.sub("", text))
     ours = {name for name in bare if not name.startswith("OTEL_")}
     assert set() == {*ours, *re.findall(rf"{PREFIX}([A-Z_]+)", text)} - known - NO_SETTINGS

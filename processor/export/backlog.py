@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from processor.export.batch import Batch, Limits, Lines, Split, halve
 from processor.export.export import Chunk, LossReason, Outcome, Store
+from processor.export.headers import conceal
 from processor.export.ledger import Ledger
 from processor.export.notices import Notices
 from processor.header_names import HeaderNames
@@ -127,7 +128,8 @@ class Backlog:
         self._vain_splits = 0
         self.ledger.export(batch, outcome.rejected if batch.signal is Signal.TRACES else 0)
         if outcome.rejected or outcome.message:
-            self.notices.partial_success(now, batch.signal, outcome.rejected, outcome.message)
+            message = conceal(outcome.message, batch.headers)
+            self.notices.partial_success(now, batch.signal, outcome.rejected, message)
         self._store.settle(self._name, batch.numbers)
         self._on_settled()
 

@@ -12,6 +12,8 @@ from processor.header_names import problem_of_name
 from processor.origin import Headers
 
 _VALUE = re.compile(r"[\x20-\x7e]*")
+# Shorter parts are words such as `Basic`, and no secrets.
+_LEAST_CONCEALED = 8
 
 
 def parse_headers(text: str) -> tuple[Headers, list[str]]:
@@ -36,6 +38,15 @@ def parse_headers(text: str) -> tuple[Headers, list[str]]:
 def override(configured: Headers, forwarded: Headers) -> Headers:
     """The configured headers and the sender's, which take the place of those of the same name (S28)."""
     return tuple({**dict(configured), **dict(forwarded)}.items()) if forwarded else configured
+
+
+def conceal(text: str, headers: Headers) -> str:
+    """A downstream's own words without the values of these headers, which it may quote."""
+    for _, value in headers:
+        for part in (value, *value.split()):
+            if len(part) >= _LEAST_CONCEALED:
+                text = text.replace(part, "****")
+    return text
 
 
 def _problem(name: str, value: str) -> str | None:

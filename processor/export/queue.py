@@ -28,6 +28,7 @@ from processor.export.backlog import Backlog
 from processor.export.batch import Batch, Limits, Split
 from processor.export.concurrency import MOST, Concurrency
 from processor.export.export import Attempt, Chunk, Client, LossReason, NoStore, Outcome, Refused, Store
+from processor.export.headers import conceal
 from processor.export.ledger import Ledger
 from processor.export.retry import Backoff, Circuit
 from processor.exporters import ONLY
@@ -302,7 +303,7 @@ class Queue:
     def _postpone(self, batch: Batch, ticket: int, error: TransientError, now: float) -> None:
         if self._circuit.fail(ticket, now, error.retry_after_s):
             self._concurrency.fail()
-        self._backlog.notices.unavailable(now, self._circuit.not_before - now, str(error))
+        self._backlog.notices.unavailable(now, self._circuit.not_before - now, conceal(str(error), batch.headers))
         self._backlog.put_back(batch)
         self._backlog.expire(now)
 

@@ -111,6 +111,11 @@ class Processor:
         assert self._process is not None
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def send_signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -124,11 +124,12 @@ def test_headers_stay_with_a_batch(run: Any, client: Any, time: Any, tools: Any)
 
 
 def test_no_value_is_logged(run: Any, client: Any, time: Any, tools: Any, caplog: Any) -> None:
-    """Neither failures nor partial successes nor losses show a header's value, nor does a batch's representation."""
+    """Neither failures nor partial successes nor losses show a header's value, though the downstream quotes it."""
     caplog.set_level("DEBUG")
 
     async def scenario(queue: Queue) -> None:
-        for answer in (Outcome(1, "no"), ValueError("hunter"), BatchTooLarge("413"), TransientError("down")):
+        quotes = "who is Basic hunter-ann, or hunter-ann?"
+        for answer in (Outcome(1, quotes), ValueError("hunter"), BatchTooLarge("413"), TransientError(quotes)):
             offer(queue, tools, "a")
             await tools.turns()
             await client.answer(answer)
@@ -136,6 +137,7 @@ def test_no_value_is_logged(run: Any, client: Any, time: Any, tools: Any, caplog
 
     run(scenario)
     assert caplog.messages
+    assert "who is ****, or ****?" in caplog.text
     assert "hunter" not in caplog.text
 
 
