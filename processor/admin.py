@@ -5,6 +5,7 @@ Answers are small and made on request; there is no framework behind them. Must n
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -38,7 +39,10 @@ class AdminApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        status, content_type, body = await self._answer(scope["method"], scope["path"])
+        try:
+            status, content_type, body = await self._answer(scope["method"], scope["path"])
+        except asyncio.CancelledError:  # only a server that stops cancels, when its grace is over
+            status, content_type, body = 503, _TEXT, b"stopping\n"
         headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
         if status == 405:
             headers.append((b"allow", b"GET, HEAD"))

@@ -59,6 +59,8 @@ class Admin:
         self.readiness = Readiness(lambda: self.is_full)
         app = AdminApp(Heartbeat(lambda: self.now), self.readiness, self._metrics, lambda: {"state": "fine"})
         self.server = HttpServer("127.0.0.1:0", app)
+        self.scrapes = asyncio.Event()  # metrics wait for it, where it is not set
+        self.scrapes.set()
 
     async def ask(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers, body."""
@@ -87,6 +89,7 @@ class Admin:
         return received
 
     async def _metrics(self) -> tuple[bytes, bytes]:
+        await self.scrapes.wait()
         return b"text/plain; version=1.0.0", b"up 1\n"
 
 
@@ -160,6 +163,21 @@ def test_what_is_not_there() -> None:
         assert (405, "get, head") == ((found := await admin.ask("/status", "DELETE"))[0], found[1]["allow"])
 
     served(ask)
+
+
+def test_stopping_under_a_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever still waits for an answer when the endpoint stops is told so, and the log is not."""
+
+    async def ask(admin: Admin) -> None:
+        admin.scrapes.clear()
+        asked = asyncio.create_task(admin.ask("/metrics"))
+        while not admin.server._state.tasks:
+            await asyncio.sleep(0)
+        await admin.server.stop(0)
+        assert (503, b"stopping\n") == ((found := await asked)[0], found[2])
+
+    served(ask)
+    assert [] == caplog.messages
 
 
 @pytest.mark.parametrize("name", HOSTILE)
