@@ -108,7 +108,7 @@ class Labelling:
             "variables": list(active.names) if active is not None else [],
             "over_the_limit": active.overflow if active is not None else 0,
             "reloads": dict(self.reloads),
-            "written": dict(labeller.written) if labeller is not None else {},
+            "written": self._pipeline.writer.labels(),
             "failed": dict(labeller.failed) if labeller is not None else {},
             "drifted": dict(self.drifted),
         }
@@ -125,7 +125,6 @@ class Labelling:
         labeller = Labeller(
             evaluator,
             language_of,
-            self._pipeline.contexts,
             settings.targeting_key,
             settings.include_resource_attributes_in_context,
             settings.include_baggage_in_context,
@@ -134,7 +133,7 @@ class Labelling:
             wanted,
         )
         if self._labeller is not None:
-            labeller.written, labeller.failed = self._labeller.written, self._labeller.failed
+            labeller.failed = self._labeller.failed
         self._labeller = labeller
         self._wanted.add(wanted)
         self._configure()

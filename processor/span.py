@@ -95,6 +95,25 @@ class Context:
 
 
 @mypyc_attr(acyclic=True)
+class Gift:
+    """What a span is given of a context: `suffix`, the attributes that it lacks, and what they count for.
+
+    `users`, `sessions`, `baggage`: how many values it inherits, labels aside; `filled`: the key groups of those that
+    were filled in (S12).
+    """
+
+    __slots__ = ("baggage", "context", "filled", "sessions", "suffix", "users")
+
+    def __init__(self, context: Context, suffix: bytes) -> None:
+        self.context = context
+        self.suffix = suffix
+        self.users: i64 = 0
+        self.sessions: i64 = 0
+        self.baggage: i64 = 0
+        self.filled = NO_NAMES
+
+
+@mypyc_attr(acyclic=True)
 class Own:
     """What a span says itself, after aliasing and validation.
 
@@ -103,10 +122,13 @@ class Own:
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
     (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending
     span (S5), the id of the real span's parent, b"" for a root; None for any other span. `attributes`: listed
-    attributes that conditions may read, by name (S21). Shared by spans that say the same.
+    attributes that conditions may read, by name (S21). `gift`: what such a span was given last. Shared by spans that
+    say the same.
     """
 
-    __slots__ = ("attributes", "context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
+    __slots__ = (
+        "attributes", "context", "derived", "gift", "hollow", "is_app_root", "is_full", "pending_parent", "present",
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -114,6 +136,7 @@ class Own:
         self.hollow: set[bytes] = set()
         self.derived = NO_KEYS
         self.attributes: dict[str, object] | None = None
+        self.gift: Gift | None = None
         self.is_app_root = False
         self.is_full = False
         self.pending_parent: bytes | None = None
