@@ -58,7 +58,8 @@ class Context:
     """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
-    (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside.
+    (S14). `has_weak`: some values are from fallback keys. `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many
+    other values are written, labels aside.
     `reported`: names of the variables whose labels are among the values. `derived`: the keys that were filled in
     (S12) or evaluated (S22); such a context is written, never inherited. `labelled`: names of the variables that were
     evaluated. `cost`: estimated bytes; `holders`: how many frozen traces keep it, the memory's to count (S17).
@@ -68,6 +69,7 @@ class Context:
         "baggage",
         "cost",
         "derived",
+        "has_weak",
         "holders",
         "is_complete",
         "labelled",
@@ -81,6 +83,7 @@ class Context:
     def __init__(self, values: dict[bytes, Value], is_complete: bool) -> None:
         self.values = values
         self.is_complete = is_complete
+        self.has_weak = any([value.is_weak for value in values.values()])
         self.suffix = b"".join([value.encoded for value in values.values()])
         self.lacks_user: i64 = 0 if b"user.id" in values else 1
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
