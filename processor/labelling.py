@@ -107,7 +107,7 @@ class Labelling:
     @property
     def written(self) -> Mapping[str, int]:
         """Labels written, by variable."""
-        return self._labeller.written if self._labeller is not None else {}
+        return self._pipeline.writer.labels()
 
     @property
     def failed(self) -> Mapping[str, int]:
@@ -142,7 +142,6 @@ class Labelling:
         labeller = Labeller(
             evaluator,
             language_of,
-            self._pipeline.contexts,
             settings.targeting_key,
             settings.include_resource_attributes_in_context,
             settings.include_baggage_in_context,
@@ -151,7 +150,7 @@ class Labelling:
             wanted,
         )
         if self._labeller is not None:
-            labeller.written, labeller.failed = self._labeller.written, self._labeller.failed
+            labeller.failed = self._labeller.failed
         self._labeller = labeller
         self._wanted.add(wanted)
         self._configure()

@@ -112,7 +112,7 @@ def status(
         },
         "values": {
             "inherited": pipeline.inherited(),
-            "filled": dict(pipeline.writer.filled),
+            "filled": pipeline.writer.filled(),
             "dropped": _nested(warnings.dropped),
             "missing": _nested(pipeline.buffer.releases.missing),
             "over_the_context_limit": pipeline.contexts.capped,

@@ -136,7 +136,7 @@ def _values(sources: Sources) -> Points:
     pipeline = sources.intake.pipeline
     return {
         "values.inherited": _by("key", KEYS, pipeline.inherited()),
-        "values.filled": _by("key", KEYS, pipeline.writer.filled),
+        "values.filled": _by("key", KEYS, pipeline.writer.filled()),
         "values.dropped": _by_key_and_reason(KEYS, REASONS, sources.warnings.dropped),
         "values.missing": _by_key_and_reason(MISSING_KEYS, MISSING, pipeline.buffer.releases.missing),
     }

@@ -13,6 +13,7 @@ from craft import pending, request, span
 from engine import Engine, Setup
 
 from processor.errors import MalformedRequest
+from processor.origin import NO_ORIGIN
 from processor.span import Context, Group, Hit, Own, Span, Value
 from processor.trace.releases import Released
 from processor.trace.trace import NO_GROUP, Frozen, Trace
@@ -31,7 +32,7 @@ RECORDS: tuple[Callable[[], object], ...] = (
     lambda: Frozen(EMPTY, bytes(8), None),
     lambda: Trace(bytes(16), EMPTY),
     lambda: Released("decided"),
-    lambda: Home(b"", b"resource", []),
+    lambda: Home(NO_ORIGIN, b"", b"resource", []),
 )
 
 
