@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from processor import __version__, allocation
 from processor.attributes.keys import CarriedKeys, KeySettings
+from processor.attributes.pseudonyms import Pseudonyms
 from processor.export.batch import Limits
 from processor.export.endpoint import addresses, downstream_from, own_listener
 from processor.export.export import Client
@@ -75,7 +76,22 @@ def build_pipeline(settings: Settings) -> Pipeline:
         settings.max_spans_per_trace,
     )
     keys = CarriedKeys(key_settings(settings))
-    return Pipeline(keys, tree, settings.max_value_length, settings.batch_max_spans, settings.batch_max_size)
+    return Pipeline(
+        keys,
+        tree,
+        settings.max_value_length,
+        settings.batch_max_spans,
+        settings.batch_max_size,
+        build_pseudonyms(settings),
+    )
+
+
+def build_pseudonyms(settings: Settings) -> Pseudonyms | None:
+    """What stands for user ids on spans that leave; None where they leave in clear."""
+    if settings.hash_user_id_key is None:
+        return None
+    secret = settings.hash_user_id_key.get_secret_value().encode()
+    return Pseudonyms(secret, settings.user_id_keys + settings.user_id_fallback_keys)
 
 
 def build_terminal(settings: Settings) -> Terminal:

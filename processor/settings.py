@@ -78,6 +78,22 @@ class Settings(BaseSettings):
         description="largest request, after decompression. Default: the smaller of `64MiB` and a quarter of "
         "`MEMORY_LIMIT`",
     )
+    receiver_max_connections: Count = Field(1024, description="connections to each listener at once")
+    receiver_tls_certificate: Path | None = Field(
+        None, description="PEM file of the listeners' certificate chain: TLS on both; reloaded when the files change"
+    )
+    receiver_tls_key: Path | None = Field(None, description="PEM file of its private key")
+    receiver_tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose clients are let in (mTLS)"
+    )
+    receiver_bearer_tokens: SecretStr | None = Field(
+        None,
+        description="tokens that senders must show, one a line or comma-separated; a file is read again when it "
+        "changes. Secret",
+    )
+    receiver_cors_origins: Names = Field(
+        (), description="origins whose pages may send OTLP/HTTP from a browser, e.g. `https://app.example.com`; or `*`"
+    )
     admin_endpoint: Listen = Field("127.0.0.1:13133", description="`/livez`, `/readyz` and `/status`, host:port; `off`")
     exporter: Annotated[Literal["otlp", "console"], BeforeValidator(_lower)] | None = Field(
         None, description="`otlp` or `console`. Default: `otlp` when an endpoint is known, else `console`"
@@ -187,6 +203,12 @@ class Settings(BaseSettings):
     context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
+    hash_user_id_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="user ids leave as their HMAC-SHA256 by this key (64 hex digits), under every key that holds one. "
+        "Secret",
+    )
     queue_max_age: Duration = Field(
         300.0, description="a batch that could not be delivered for so long is given up, counted"
     )
@@ -252,6 +274,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
         problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
     problems += _shared_addresses(settings)
+    problems += _half_tls(settings)
     quarter = settings.memory_limit // 4
     if settings.max_request_bytes > quarter:
         right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
@@ -263,6 +286,16 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.variables_url and not settings.variables_token:
         problems.append(f"{PREFIX}VARIABLES_TOKEN: needed where {PREFIX}VARIABLES_URL is set; put the API key into it")
     return problems
+
+
+def _half_tls(settings: Settings) -> list[str]:
+    """Certificate, key and the clients' authorities of the listeners: which of them miss another."""
+    if (settings.receiver_tls_certificate is None) != (settings.receiver_tls_key is None):
+        return [f"{PREFIX}RECEIVER_TLS_KEY: the listeners' certificate and its key go together; set both"]
+    if settings.receiver_tls_client_ca is not None and settings.receiver_tls_certificate is None:
+        needed = f"needs {PREFIX}RECEIVER_TLS_CERTIFICATE and {PREFIX}RECEIVER_TLS_KEY; set them"
+        return [f"{PREFIX}RECEIVER_TLS_CLIENT_CA: {needed}"]
+    return []
 
 
 def _shared_addresses(settings: Settings) -> list[str]:
