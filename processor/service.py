@@ -29,6 +29,7 @@ from processor.intake import WANTED_HEADERS, Intake
 from processor.pipeline import Pipeline
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
+from processor.receiver_settings import Renewal, build_access, describe_access
 from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
 from processor.telemetry import Warnings
@@ -139,6 +140,7 @@ class Service:
         self._stop = asyncio.Event()
         self._signals = 0
         self._exit_code = 0
+        self.access = build_access(settings, os.environ)
         self.pipeline = build_pipeline(settings)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
         client: Client = self.terminal or build_client(settings, self._hop)
@@ -201,6 +203,7 @@ class Service:
         await self._listen()
         await self._start_admin()
         self.queue.start()
+        self._spawn(Renewal(self.access, os.environ).run())
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
@@ -216,11 +219,13 @@ class Service:
             if "GRPC" in name:
                 from processor.receive.grpc import GrpcListener
 
-                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener: Listener = GrpcListener(
+                    endpoint, self.intake, self.admission, size, WANTED_HEADERS, access=self.access
+                )
             else:
                 from processor.receive.http import HttpListener
 
-                listener = HttpListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS)
+                listener = HttpListener(endpoint, self.intake, self.admission, size, WANTED_HEADERS, access=self.access)
             try:
                 await listener.start()
             except OSError as error:
@@ -316,8 +321,9 @@ class Service:
             self._stop.set()
 
     def _where(self) -> list[str]:
+        tls = "" if self.access.certificates is None else " with TLS"
         where = [
-            f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}"
+            f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}{tls}"
             for name, listener in self.listeners.items()
         ]
         downstream = self.settings.exporter_otlp_endpoint
@@ -349,7 +355,7 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    for check in (check_variables, _check_downstream):
+    for check in (_check_access, check_variables, _check_downstream):
         try:
             lines += check(settings) or []
         except SettingsError as error:
@@ -357,6 +363,10 @@ def check_settings(settings: Settings) -> list[str]:
     if problems:
         raise SettingsError(problems)
     return lines
+
+
+def _check_access(settings: Settings) -> list[str]:
+    return [describe_access(build_access(settings, os.environ))]
 
 
 def _check_downstream(settings: Settings) -> list[str]:

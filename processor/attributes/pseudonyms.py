@@ -48,7 +48,9 @@ class Pseudonyms:
     `mark`: the attribute that says by which key a span's ids were replaced; it holds a fingerprint, not the key.
     """
 
-    __slots__ = ("_is_marked", "_is_resolve", "_replaced", "_resources", "_secret", "_values", "fingerprint", "keys", "mark")  # fmt: skip
+    __slots__ = (
+        "_is_marked", "_is_resolve", "_replaced", "_resources", "_secret", "_values", "fingerprint", "keys", "mark",
+    )  # fmt: skip
 
     def __init__(self, secret: bytes, keys: Iterable[str]) -> None:
         self._secret = secret

@@ -24,6 +24,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "malformed": "the body cannot be decompressed, or is not the JSON that it says",
     "too_large": "the body is over the size limit",
     "slow": "the sender took too long to send a request whole",
+    "unauthenticated": "the sender shows no accepted token",
+    "connections": "a connection beyond the limit was closed before it said anything",
 }
 
 # An overload younger than this is answered with 1 s, an older one with 2 s: the most that S26 allows, and a

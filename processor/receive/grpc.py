@@ -16,6 +16,7 @@ import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
 from processor.errors import ComeBackLater, SenderError
 from processor.receive import answers
+from processor.receive.access import OPEN, Access
 from processor.receive.admission import Admission
 from processor.receive.receive import Receiver, Request
 from processor.signals import HOP_HEADER, Signal
@@ -28,15 +29,19 @@ _RESPONSE_BYTES: Final = 4 * 1024 * 1024
 # Collector clients ping every 10 s, with jitter; grpcio's default of 5 min would answer them with GOAWAY.
 _LEAST_PING_INTERVAL_MS: Final = 5_000
 _IDLE_MS: Final = 10 * 60_000
+# TLS and HTTP/2's first frames.
+_HANDSHAKE_MS: Final = 10_000
 
 _METHODS: Final[dict[str, Signal]] = {signal.grpc_method: signal for signal in Signal}
 _CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
-def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
+def server_options(max_request_bytes: int, max_connections: int = OPEN.max_connections) -> list[tuple[str, int]]:
     """grpcio's channel arguments for a server whose messages, decompressed, are at most so large (R7, R8)."""
     return [
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.max_send_message_length", _RESPONSE_BYTES),
         # The second is the hard limit; between the two grpcio refuses at random.
@@ -62,7 +67,8 @@ class GrpcListener:
     """Listens for OTLP/gRPC of all signals on `endpoint`, gzip and deflate included.
 
     `max_request_bytes` holds after decompression. `headers`: lower-case names of the metadata that the receiver
-    wants in `Request.headers`, besides the hop header; binary metadata (`-bin`) is not passed on.
+    wants in `Request.headers`, besides the hop header; binary metadata (`-bin`) is not passed on. `access`: who may
+    connect and send.
     """
 
     def __init__(
@@ -72,8 +78,12 @@ class GrpcListener:
         admission: Admission,
         max_request_bytes: int,
         headers: Iterable[str] = (),
+        access: Access = OPEN,
     ) -> None:
         self._endpoint = endpoint
+        self._access = access
+        self._tokens = access.tokens
+        self._stranger = grpc.stream_unary_rpc_method_handler(self._turn_away)
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
@@ -92,9 +102,14 @@ class GrpcListener:
         """Bind and serve. Raises `OSError` when the address cannot be bound."""
         if self._port:
             check_bindable(self._endpoint)
-        server = grpc.aio.server(handlers=(self,), options=server_options(self._max_request_bytes))
+        options = server_options(self._max_request_bytes, self._access.max_connections)
+        server = grpc.aio.server(handlers=(self,), options=options)
+        certificates = self._access.certificates
         try:
-            self._port = server.add_insecure_port(self._endpoint)
+            if certificates is None:
+                self._port = server.add_insecure_port(self._endpoint)
+            else:
+                self._port = server.add_secure_port(self._endpoint, certificates.grpc_credentials())
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._endpoint}: {error}") from error
         await server.start()
@@ -116,11 +131,18 @@ class GrpcListener:
         signal = _METHODS.get(details.method)
         if signal is None:
             return None
+        if self._tokens is not None and not self._tokens.accepts(_authorization(details.invocation_metadata)):
+            return self._stranger
         wanted = self._wanted
         for name, _ in details.invocation_metadata:
             if name in wanted:
                 return self._handler(signal, self._select(details.invocation_metadata))
         return self._handlers[signal]
+
+    async def _turn_away(self, _messages: Any, context: Any) -> bytes:
+        """Refuse a call without having read its message: so nothing is inflated, and nothing held."""
+        self._admission.refused["unauthenticated"] += 1
+        return _refuse(context, answers.STRANGER)
 
     def _select(self, metadata: Iterable[tuple[str, str | bytes]]) -> Mapping[str, str]:
         """The wanted metadata; of a name that comes twice, the values joined as HTTP does."""
@@ -154,6 +176,12 @@ class GrpcListener:
                 return _refuse(context, answers.FAULT)
 
         return grpc.unary_unary_rpc_method_handler(export)
+
+
+def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The one value of the authorization metadata; two are none, for nobody could tell which counts."""
+    values = [value for name, value in metadata if name == "authorization" and isinstance(value, str)]
+    return values[0] if len(values) == 1 else ""
 
 
 def _refuse(context: Any, refusal: answers.Refusal) -> bytes:

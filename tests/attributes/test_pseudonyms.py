@@ -51,10 +51,16 @@ def test_a_user_id_leaves_as_a_pseudonym(alias: str) -> None:
 
 def test_everything_else_stays_to_the_byte() -> None:
     """S11: what is around a replaced attribute stays where it was; unknown fields too."""
-    before, user, after = wires.field(9, key_value("a", 1).SerializeToString()), key_value("enduser.id", CLEAR), b"\xba\x06\x01x"
+    before, user, after = (
+        wires.field(9, key_value("a", 1).SerializeToString()),
+        key_value("enduser.id", CLEAR),
+        b"\xba\x06\x01x",
+    )
     raw = span(1).SerializeToString() + before + wires.field(9, user.SerializeToString()) + after
     hashed = wires.field(9, key_value("enduser.id", ALICE).SerializeToString())
-    suffix = b"".join(wires.field(9, key_value(*pair).SerializeToString()) for pair in (("user.id", ALICE), (MARK, OURS)))
+    suffix = b"".join(
+        wires.field(9, key_value(*pair).SerializeToString()) for pair in (("user.id", ALICE), (MARK, OURS))
+    )
     assert span(1).SerializeToString() + before + hashed + after + suffix == sent(raw)[0].raw
 
 
@@ -117,7 +123,12 @@ def test_an_alias_that_is_baggage_is_handed_down_as_a_pseudonym() -> None:
     setup = Setup(hash_key=KEY, baggage=("enduser.id", "ai.telemetry.metadata.*"))
     root = {"enduser.id": CLEAR, "ai.telemetry.metadata.userId": CLEAR, "ai.telemetry.metadata.plan": "gold"}
     _, child = sent(span(1, 0, root), span(2, 1), setup=setup)
-    assert {**dict.fromkeys(root, ALICE), "ai.telemetry.metadata.plan": "gold", "user.id": ALICE, MARK: OURS} == child.attributes
+    assert {
+        **dict.fromkeys(root, ALICE),
+        "ai.telemetry.metadata.plan": "gold",
+        "user.id": ALICE,
+        MARK: OURS,
+    } == child.attributes
 
 
 def test_events_and_links_are_replaced() -> None:
@@ -135,7 +146,9 @@ def test_a_resource_is_replaced() -> None:
     left = sent(span(1), span(2, 1), resource={"service.name": "s", "enduser.id": CLEAR})
     assert [{"user.id": ALICE, MARK: OURS}] * 2 == [each.attributes for each in left]
     resource = ResourceSpans.FromString(left[0].resource).resource
-    assert {"service.name": "s", "enduser.id": ALICE, MARK: OURS} == {each.key: plain(each.value) for each in resource.attributes}
+    assert {"service.name": "s", "enduser.id": ALICE, MARK: OURS} == {
+        each.key: plain(each.value) for each in resource.attributes
+    }
 
 
 def test_given_up_spans_take_pseudonyms() -> None:

@@ -59,9 +59,7 @@ class Setup:
             max_spans_per_trace=self.max_spans_per_trace,
         )  # fmt: skip
         pseudonyms = Pseudonyms(self.hash_key, self.user + self.user_fallback) if self.hash_key else None
-        return Pipeline(
-            CarriedKeys(keys), tree, self.max_length, self.chunk_spans, self.chunk_bytes, pseudonyms
-        )
+        return Pipeline(CarriedKeys(keys), tree, self.max_length, self.chunk_spans, self.chunk_bytes, pseudonyms)
 
 
 @dataclass(frozen=True, slots=True)
