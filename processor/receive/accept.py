@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Collection
 from typing import Final
 
 # A handshake takes two round trips; who is slower holds a place that others want.
@@ -31,7 +31,7 @@ class Acceptor:
         listening: socket.socket,
         make: Callable[[], asyncio.Protocol],
         context: Callable[[], ssl.SSLContext] | None,
-        open_ones: Sized,
+        open_ones: Collection[asyncio.Protocol],
         most: int,
         on_full: Callable[[], None],
     ) -> None:
@@ -42,7 +42,7 @@ class Acceptor:
         self._open_ones = open_ones
         self._most = most
         self._on_full = on_full
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], asyncio.Protocol] = {}
         self._accepting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,19 +65,24 @@ class Acceptor:
             except OSError:
                 await asyncio.sleep(_RETRY_S)
                 continue
-            if len(self._open_ones) + len(self._opening) >= self._most:
-                connection.close()
+            if self._count() >= self._most:
                 self._on_full()
+                connection.close()
                 continue
-            task = loop.create_task(self._open(connection))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            protocol = self._make()
+            task = loop.create_task(self._open(connection, protocol))
+            self._opening[task] = protocol
+            task.add_done_callback(self._opening.pop)
 
-    async def _open(self, connection: socket.socket) -> None:
+    def _count(self) -> int:
+        """How many connections there are. One that has just been set up is among both."""
+        return len(self._open_ones) + sum(protocol not in self._open_ones for protocol in self._opening.values())
+
+    async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
         """Set a connection up. What goes wrong is its peer's fault, and has been closed."""
         context = None if self._context is None else self._context()
         with contextlib.suppress(OSError, TimeoutError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._make, connection, ssl=context, ssl_handshake_timeout=_HANDSHAKE_S if context else None
+                lambda: protocol, connection, ssl=context, ssl_handshake_timeout=_HANDSHAKE_S if context else None
             )

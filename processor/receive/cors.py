@@ -62,5 +62,5 @@ class Cors:
 def _check(origin: str) -> None:
     """Browsers send scheme and host in lower case, no default port, no path: anything else would never match."""
     found = _ORIGIN.fullmatch(origin)
-    if not found or found[2] == _DEFAULT_PORTS.get(origin.partition(":")[0]):
+    if not found or (found[2] and found[2] == _DEFAULT_PORTS.get(origin.partition(":")[0])):
         raise ValueError("must be origins such as https://app.example.com, in lower case, without path; or * alone")

@@ -7,6 +7,7 @@ holds; whatever costs time for each request stands in `_handler` and `service`, 
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
-from processor.errors import ComeBackLater, SenderError
+from processor.errors import ComeBackLater, MalformedRequest, SenderError
 from processor.receive import answers
 from processor.receive.access import OPEN, Access
 from processor.receive.admission import Admission
@@ -68,7 +69,7 @@ class GrpcListener:
 
     `max_request_bytes` holds after decompression. `headers`: lower-case names of the metadata that the receiver
     wants in `Request.headers`, besides the hop header; binary metadata (`-bin`) is not passed on. `access`: who may
-    connect and send.
+    connect and send. `read_timeout_s`: from a request's metadata to the end of its message.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class GrpcListener:
         max_request_bytes: int,
         headers: Iterable[str] = (),
         access: Access = OPEN,
+        read_timeout_s: float = 30.0,
     ) -> None:
         self._endpoint = endpoint
         self._access = access
@@ -90,6 +92,9 @@ class GrpcListener:
         self._wanted = frozenset(headers) | {HOP_HEADER}
         self._faults = answers.FaultLog()
         self._handlers = {signal: self._handler(signal, _NO_HEADERS) for signal in Signal}
+        self._read_timeout_s = read_timeout_s
+        self._reading: dict[asyncio.Task[Any], float] = {}  # since when, oldest first
+        self._timer: asyncio.TimerHandle | None = None
         self._server: Any = None
         self._port = split_endpoint(endpoint)[1]
 
@@ -114,6 +119,7 @@ class GrpcListener:
             raise OSError(f"cannot listen on {self._endpoint}: {error}") from error
         await server.start()
         self._server = server
+        self._cut_slow()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests at once, let those in flight finish for at most `grace_s` seconds.
@@ -122,6 +128,8 @@ class GrpcListener:
         """
         if self._server is not None:
             await self._server.stop(grace_s)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def service(self, details: Any) -> Any:
         """grpcio's hook (GenericRpcHandler): the handler of a call, None for an unknown method.
@@ -157,11 +165,12 @@ class GrpcListener:
         take = self._receiver.take
         admission = self._admission
 
-        async def export(body: bytes, context: Any) -> bytes:
-            size_bytes = len(body)
+        async def export(_messages: Any, context: Any) -> bytes:
             try:
                 if headers:
                     admission.check_hop(headers)
+                body = await self._read(context)
+                size_bytes = len(body)
                 admission.enter(size_bytes)
                 try:
                     answer = await take(Request(signal, body, TRANSPORT, headers))
@@ -175,7 +184,38 @@ class GrpcListener:
                 self._faults.report(error, TRANSPORT)
                 return _refuse(context, answers.FAULT)
 
-        return grpc.unary_unary_rpc_method_handler(export)
+        return grpc.stream_unary_rpc_method_handler(export)
+
+    async def _read(self, context: Any) -> bytes:
+        """The request's message. Raises `ComeBackLater` where it takes too long, `MalformedRequest` where none comes.
+
+        A handler that is called with the message could neither bound the time it takes, nor refuse it unread.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._reading[task] = loop.time()
+        try:
+            body = await context.read()
+        except asyncio.CancelledError:
+            if task in self._reading:
+                raise
+            task.uncancel()
+            self._admission.refused["slow"] += 1
+            raise ComeBackLater("the request took too long to be sent") from None
+        finally:
+            self._reading.pop(task, None)
+        if not isinstance(body, bytes):
+            raise MalformedRequest("a call without a message")
+        return body
+
+    def _cut_slow(self) -> None:
+        """Now and again: stop waiting for the messages that take too long."""
+        loop = asyncio.get_running_loop()
+        overdue = loop.time() - self._read_timeout_s
+        for task in [task for task, since in self._reading.items() if since < overdue]:
+            del self._reading[task]  # so it knows why
+            task.cancel()
+        self._timer = loop.call_later(min(1.0, self._read_timeout_s / 2), self._cut_slow)
 
 
 def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str:

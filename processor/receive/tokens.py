@@ -20,8 +20,8 @@ _SCHEME: Final = "bearer"
 
 
 class Tokens:
-    """The accepted tokens. `text`: one a line or comma-separated. `path`: the file that it is from, if it is, and `read`
-    reads. Raises `ValueError` that says what is wrong, without a token in it; so does `read`.
+    """The accepted tokens. `text`: one a line or comma-separated. `path`: the file that it is from, if it is; `read`
+    reads that. Raises `ValueError` that says what is wrong, without a token in it; so does `read`.
     """
 
     def __init__(self, text: str, path: Path | None, read: Callable[[Path], str]) -> None:

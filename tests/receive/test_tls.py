@@ -58,9 +58,16 @@ def shake(listener: Any, context: ssl.SSLContext) -> tuple[bytes, str]:
     """Connect; the server's certificate and the protocol's version. Raises `OSError` where it does not let us in."""
     host, _, port = listener.address.rpartition(":")
     context.set_alpn_protocols(["h2" if isinstance(listener, GrpcListener) else "http/1.1"])
-    with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
         # A TLS 1.3 server judges the client's certificate after the client is done: what it sends then tells.
-        tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" if isinstance(listener, GrpcListener) else b"GET / HTTP/1.1\r\n\r\n")
+        tls.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+            if isinstance(listener, GrpcListener)
+            else b"GET / HTTP/1.1\r\n\r\n"
+        )
         if not tls.recv(1):
             raise ConnectionResetError
         return tls.getpeercert(binary_form=True) or b"", str(tls.version())
@@ -102,7 +109,9 @@ def test_tls_1_2_and_newer(listen: Any, authority: Authority, server: Pair, kind
     """TLS 1.2 and 1.3 are spoken."""
     context = trusting(authority)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
-    assert (der(server), version) == shake(listen(kind, Certificates(TlsFiles(server.certificate, server.key))), context)
+    assert (der(server), version) == shake(
+        listen(kind, Certificates(TlsFiles(server.certificate, server.key))), context
+    )
 
 
 @pytest.mark.parametrize("kind", LISTENERS)
@@ -172,7 +181,9 @@ def test_an_open_connection_outlives_a_renewal(listen: Any, authority: Authority
     headers = {"content-type": "application/x-protobuf"}
     with (
         grpc.secure_channel(grpc_listener.address, credentials) as channel,
-        httpx.Client(verify=trusting(authority), base_url=f"https://{http_listener.address}", headers=headers) as client,
+        httpx.Client(
+            verify=trusting(authority), base_url=f"https://{http_listener.address}", headers=headers
+        ) as client,
     ):
         call = channel.unary_unary(Signal.TRACES.grpc_method)
         assert (b"", 200) == (call(BODY, timeout=10), client.post("/v1/traces", content=BODY).status_code)
@@ -182,7 +193,9 @@ def test_an_open_connection_outlives_a_renewal(listen: Any, authority: Authority
 
 
 @pytest.mark.parametrize("kind", LISTENERS)
-def test_renewed_authorities_are_taken(listen: Any, authority: Authority, server: Pair, tmp_path: Path, background: Any, kind: Any):
+def test_renewed_authorities_are_taken(
+    listen: Any, authority: Authority, server: Pair, tmp_path: Path, background: Any, kind: Any
+):
     """When the clients' authority is exchanged, clients of the one before are let in no more."""
     (tmp_path / "next").mkdir()
     successor, ca = Authority(tmp_path / "next", "successor"), tmp_path / "ca.pem"
@@ -269,7 +282,9 @@ def test_unusable_files_are_told(authority: Authority, case: str, part: str, mes
     assert (part, message.format(authority.folder)) == (caught.value.part, str(caught.value))
 
 
-def test_a_handshake_that_hangs_keeps_nobody_waiting(listen: Any, authority: Authority, server: Pair, connect: Any, background: Any):
+def test_a_handshake_that_hangs_keeps_nobody_waiting(
+    listen: Any, authority: Authority, server: Pair, connect: Any, background: Any
+):
     """A peer that connects and says nothing holds one place, until the listener stops at the latest."""
     listener = listen(HttpListener, Certificates(TlsFiles(server.certificate, server.key)))
     silent = connect(listener)
