@@ -30,7 +30,6 @@ _RIGHT: Final[Mapping[str, str]] = {
     "int_parsing_size": "must be a whole number of fewer digits",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
-    "string_too_short": "must have at least {min_length} characters",
     "too_short": "must have at least {min_length} characters",
     "literal_error": "must be {expected}",
     "value_error": "{error}",

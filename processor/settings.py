@@ -7,19 +7,23 @@ reports every problem at once and never half-starts. Must not know any running s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
+from urllib.parse import unquote
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
 from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
 
-__all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
+__all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "secret_texts", "variable"]
 
 MiB = 1024 * 1024
+# Shorter texts are words that a log may need.
+_HIDDEN_CHARACTERS: Final = 6
 
 
 class SettingsError(Exception):
@@ -41,10 +45,38 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _check_key(key: str) -> str:
+    """An attribute key, or a variable's name, as a user can mean it."""
+    if not key or "*" in key or any(char.isspace() or not char.isprintable() for char in key):
+        raise ValueError("must be a name without spaces, control characters or *")
+    return key
+
+
+def _check_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of them."""
+    try:
+        for key in keys:
+            _check_key(key)
+    except ValueError:
+        raise ValueError("must be names without spaces, control characters or *, comma-separated") from None
+    return keys
+
+
+def _check_patterns(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of keys, `*` at the end allowed."""
+    try:
+        _check_keys(tuple(key.removesuffix("*") or "any" for key in keys))
+    except ValueError:
+        right = "must be names without spaces or control characters, comma-separated, * only at the end"
+        raise ValueError(right) from None
+    return keys
+
+
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]  # far from 64 bits, as the units' bounds are
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Keys = Annotated[Names, AfterValidator(_check_keys)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
 
@@ -119,7 +151,7 @@ class Settings(BaseSettings):
     exporter_otlp_certificate: Path | None = Field(None, description="PEM file of the authorities to trust")
     exporter_otlp_client_certificate: Path | None = Field(None, description="PEM file of the client certificate (mTLS)")
     exporter_otlp_client_key: Path | None = Field(None, description="PEM file of the client's private key (mTLS)")
-    user_id_keys: Names = Field(
+    user_id_keys: Keys = Field(
         (
             "langfuse.user.id", "user.id", "langfuse_user_id", "enduser.id",
             "traceloop.association.properties.user_id", "ai.telemetry.metadata.userId",
@@ -127,14 +159,14 @@ class Settings(BaseSettings):
         ),
         description="attribute keys that say whose a span is, in order",
     )  # fmt: skip
-    user_id_fallback_keys: Names = Field(
+    user_id_fallback_keys: Keys = Field(
         (
             "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user", "llm.user", "enduser.pseudo.id",
             "posthog.distinct_id",
         ),
         description="keys that count only where neither the span nor an ancestor has one of `USER_ID_KEYS`",
     )  # fmt: skip
-    session_id_keys: Names = Field(
+    session_id_keys: Keys = Field(
         (
             "langfuse.session.id", "session.id", "langfuse_session_id",
             "traceloop.association.properties.session_id", "ai.telemetry.metadata.sessionId",
@@ -143,11 +175,11 @@ class Settings(BaseSettings):
         ),
         description="attribute keys that say which session a span belongs to, in order",
     )  # fmt: skip
-    session_id_fallback_keys: Names = Field(
+    session_id_fallback_keys: Keys = Field(
         ("gen_ai.conversation.id", "gen_ai.session.id", "$session_id"),
         description="keys that count only where neither the span nor an ancestor has one of `SESSION_ID_KEYS`",
     )
-    baggage_keys: Names = Field(
+    baggage_keys: Annotated[Names, AfterValidator(_check_patterns)] = Field(
         (),
         description="further attribute keys to hand down, `*` at the end allowed; the word `langfuse` stands for "
         "`langfuse.trace.name,langfuse.trace.tags,langfuse.trace.metadata.*,langfuse.version,langfuse.environment`",
@@ -189,18 +221,20 @@ class Settings(BaseSettings):
     variables_cache: Path | None = Field(
         None, description="file that keeps the last good configuration of `VARIABLES_URL` for the next start"
     )
-    variables_select: Names = Field(
+    variables_select: Keys = Field(
         (), description="names of the variables to label spans with. Default: all, at most 16"
     )
     variables_spans: Annotated[Literal["all", "roots"], BeforeValidator(_lower)] = Field(
         "all", description="which spans are labelled: `all` or `roots`"
     )
-    targeting_key: str = Field("user.id", min_length=1, description="the attribute that variables are targeted by")
+    targeting_key: Annotated[str, AfterValidator(_check_key)] = Field(
+        "user.id", description="the attribute that variables are targeted by"
+    )
     targeting_keys: Names = Field(
         (), description="the attribute for single variables, e.g. `billing_config:org.id`; beats `TARGETING_KEY`"
     )
     trace_id_fallback: bool = Field(True, description="target by the trace id where there is no targeting key")
-    context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
+    context_attributes: Keys = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
     hash_user_id_key: SecretStr | None = Field(
@@ -257,6 +291,20 @@ def secret_fields() -> list[str]:
     return [name for name, annotation in annotations.items() if SecretStr in (annotation, *get_args(annotation))]
 
 
+def secret_texts(settings: Settings) -> set[str]:
+    """What no output may hold: every secret, and the parts of one that is a list or has names before its values."""
+    texts: set[str] = set()
+    for name in secret_fields():
+        secret = getattr(settings, name)
+        if secret is None:
+            continue
+        whole = secret.get_secret_value()
+        for part in (whole, *re.split(r"[,\n]", whole)):
+            value = part.partition("=")[2] if name.endswith("headers") else part
+            texts |= {part.strip(), value.strip(), unquote(value).strip()}
+    return {text for text in texts if len(text) >= _HIDDEN_CHARACTERS}
+
+
 def origin(name: str, environ: Mapping[str, str]) -> str:
     """Where a field's value came from: its variable, its file, or `default`."""
     given = variables(environ)
@@ -283,6 +331,14 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(f"{PREFIX}EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both")
     if settings.variables_url and settings.variables_file:
         problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
+    if settings.variables_cache and not settings.variables_url:
+        problems.append(
+            f"{PREFIX}VARIABLES_CACHE: is for {PREFIX}VARIABLES_URL, which is not set; set it, or leave it out"
+        )
+    if settings.receiver_cors_origins and settings.receiver_http_endpoint == "off":
+        problems.append(
+            f"{PREFIX}RECEIVER_CORS_ORIGINS: is for {PREFIX}RECEIVER_HTTP_ENDPOINT, which is off; leave it out"
+        )
     if settings.variables_url and not settings.variables_token:
         problems.append(f"{PREFIX}VARIABLES_TOKEN: needed where {PREFIX}VARIABLES_URL is set; put the API key into it")
     return problems

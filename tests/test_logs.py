@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processor.logs import JsonFormatter, TextFormatter, set_up_logging
+from processor.logs import JsonFormatter, TextFormatter, redaction, set_up_logging
 
 
 def record(message: str, *arguments: object, exc_info: Any = None) -> logging.LogRecord:
@@ -42,7 +42,7 @@ def _restore() -> Iterator[None]:
 
 def test_text_is_one_line_for_people() -> None:
     """A text line is time of day, level, logger and message."""
-    assert TextFormatter().format(record("held %d", 5))[8:] == " WARNING processor: held 5"
+    assert TextFormatter(redaction()).format(record("held %d", 5))[8:] == " WARNING processor: held 5"
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,14 @@ def test_text_is_one_line_for_people() -> None:
 )  # fmt: skip
 def test_text_escapes_control_characters(text: str, escaped: str) -> None:
     """What is not printable is escaped (S8); other scripts stay readable."""
-    assert TextFormatter().format(record("%s", text)).endswith(f"processor: {escaped}")
+    assert TextFormatter(redaction()).format(record("%s", text)).endswith(f"processor: {escaped}")
 
 
 def test_text_indents_a_traceback() -> None:
     """No line of an exception's text can pass for an event of its own."""
-    line, *trace = TextFormatter().format(record("failed", exc_info=raised("x\n12:00:00 ERROR forged\x1b"))).split("\n")
+    line, *trace = (
+        TextFormatter(redaction()).format(record("failed", exc_info=raised("x\n12:00:00 ERROR forged\x1b"))).split("\n")
+    )
     assert line.endswith("processor: failed")
     assert trace[-1] == "  12:00:00 ERROR forged\\x1b"
     assert {"  "} == {part[:2] for part in trace}
@@ -67,7 +69,7 @@ def test_text_indents_a_traceback() -> None:
 
 def test_json_is_one_object_for_machines() -> None:
     """A JSON line has time in UTC with milliseconds, level, logger and message."""
-    assert json.loads(JsonFormatter().format(record("held %d\n", 5))) == {
+    assert json.loads(JsonFormatter(redaction()).format(record("held %d\n", 5))) == {
         "timestamp": "2023-11-14T22:13:20.250Z",
         "level": "warning",
         "logger": "processor",
@@ -78,7 +80,7 @@ def test_json_is_one_object_for_machines() -> None:
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\u2028", "\ud800", '"', "世界"])
 def test_json_is_one_line_of_ascii(text: str) -> None:
     """Whatever a message holds, its JSON is one printable line that reads back (S8)."""
-    line = JsonFormatter().format(record("%s", text))
+    line = JsonFormatter(redaction()).format(record("%s", text))
     assert line.isascii()
     assert line.isprintable()
     assert text == json.loads(line)["message"]
@@ -86,7 +88,7 @@ def test_json_is_one_line_of_ascii(text: str) -> None:
 
 def test_json_holds_a_traceback() -> None:
     """An exception is a field of its event."""
-    event = json.loads(JsonFormatter().format(record("failed", exc_info=raised("why"))))
+    event = json.loads(JsonFormatter(redaction()).format(record("failed", exc_info=raised("why"))))
     assert event["exception"].endswith("ValueError: why")
 
 

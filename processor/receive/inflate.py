@@ -18,8 +18,8 @@ STEP_BYTES: Final = 1 << 20
 # Blocked gzip (64 KiB a member) of the largest request has a quarter of it; beyond, somebody burns our CPU.
 _MAX_MEMBERS: Final = 4096
 
-# Beyond a first part nothing that holds ids and times compresses so well: 433 bytes of a span shrink to its 14 of noise,
-# equal text to a hundredth. zlib's most is 1032.
+# Beyond a first part nothing that holds ids and times compresses so well: 433 bytes of a span shrink to its 14 of
+# noise, equal text to a hundredth. zlib's most is 1032.
 _MAX_RATIO: Final = 200
 _UNJUDGED_BYTES: Final = 4 << 20
 
