@@ -18,7 +18,7 @@ from typing import Final
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 HIDDEN: Final = "****"
 # Credentials as an Authorization header shows them, of whomever.
-_CREDENTIALS: Final = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[a-z0-9._~+/=%-]{6,}", re.IGNORECASE)
+_CREDENTIALS: Final = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[a-z0-9._~+/=%-]{8,}", re.IGNORECASE)
 # Longer messages are cut: a line stays readable, and a disk free.
 _MESSAGE_CHARACTERS: Final = 8192
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,3 +129,57 @@ def test_the_level_follows_the_setting(level: str, said: str, capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()
     assert said == "".join(line[-1] for line in lines if " processor: " in line)
     assert ("e" if level == "error" else "we") == "".join(line[-1] for line in lines if " httpx: " in line)
+
+
+CANARIES = ("canary-1", "canary-1-longer", "canary(+*")
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter, JsonFormatter])
+@pytest.mark.parametrize("text", [*CANARIES, "a canary-1, canary-1-longer;canary(+*.", "x" * 9000 + "canary-1"])
+def test_secrets_are_hidden(formatter: Any, text: str) -> None:
+    """No secret of the settings is in a message, an argument, an exception, its cause or its representation."""
+    known = formatter(redaction(CANARIES))
+    try:
+        try:
+            raise KeyError(text)
+        except KeyError as error:
+            raise ValueError({"authorization": text}) from error
+    except ValueError as error:
+        line = known.format(record("%s %r", text, {"authorization": text}, exc_info=sys.exc_info()))
+        line += known.format(record("failed: %r", error))
+    assert "canary" not in line
+    assert "****" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("authorization: Bearer abcdef.gh-i_j~+/==", "authorization: Bearer ****"),
+        ("{'authorization': 'Basic dXNlcjpwYXNz'}", "{'authorization': 'Basic ****'}"),
+        ("authorization=Basic%20dXNlcjpwYXNz,a=b", "authorization=Basic ****,a=b"),
+        ("bearer tok", "bearer tok"),
+        ("the basic idea", "the basic idea"),
+    ],
+)
+def test_what_looks_like_credentials_is_hidden(text: str, shown: str) -> None:
+    """Credentials of whomever, a sender's or a backend's, are hidden without being known."""
+    assert shown == redaction()(text)
+
+
+def test_long_messages_are_cut() -> None:
+    """A message is at most 8192 characters: nobody fills a disk with one line."""
+    line = JsonFormatter(redaction()).format(record("%s", "x" * 100_000))
+    assert 8193 == len(json.loads(line)["message"])
+
+
+@pytest.mark.usefixtures("_restore")
+def test_the_end_of_a_thread_is_an_event(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that ends on an error is an event like any other: one line, and no secret."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    set_up_logging("info", "json", {"canary"})
+    thread = threading.Thread(target=lambda: int("canary\n12:00:00 ERROR forged"))
+    thread.start()
+    thread.join()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a thread ended on an unexpected error" == json.loads(line)["message"]
+    assert "canary" not in line

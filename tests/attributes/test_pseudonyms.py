@@ -204,3 +204,46 @@ def test_without_a_key_nothing_is_replaced() -> None:
     """The setting is off by default; a mark of somebody else's is an attribute like any other."""
     raw = span(1, 0, {"user.id": CLEAR, MARK: OURS}).SerializeToString()
     assert raw == sent(raw, setup=Setup())[0].raw
+
+
+KEY_FIELD, VALUE_FIELD = wires.field(1, b"usr.id"), wires.field(2, wires.field(1, CLEAR.encode()))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        VALUE_FIELD + KEY_FIELD,
+        wires.field(1, b"a") + VALUE_FIELD + KEY_FIELD,
+        KEY_FIELD + wires.field(2, wires.field(1, b"bob")) + VALUE_FIELD,
+        KEY_FIELD + VALUE_FIELD + b"\x18\x01",
+        KEY_FIELD + wires.field(2, wires.field(1, b"bob") + wires.field(1, CLEAR.encode())),
+    ],
+)  # fmt: skip
+def test_any_order_of_fields(pair: bytes) -> None:
+    """A KeyValue is understood as every decoder does, however it is written: the last of repeated fields counts."""
+    (left,) = sent(span(1).SerializeToString() + wires.field(9, pair))
+    assert {"usr.id": ALICE, "user.id": ALICE, MARK: OURS} == left.attributes
+    assert CLEAR.encode() not in left.raw
+
+
+def test_warnings_are_the_same() -> None:
+    """S8: what is dropped is told of the clear value's length, as without a key."""
+    told = []
+    for setup in (Setup(), SETUP):
+        engine = Engine(setup)
+        engine.deliver(request(span(1, 0, {"user.id": "x" * 300, "enduser.id": 5})))
+        told.append(
+            [(drop.group, drop.key, drop.reason, drop.type, drop.length) for drop in engine.pipeline.take_drops()]
+        )
+    assert told[0] == told[1]
+    assert 2 == len(told[0])
+
+
+def test_a_context_is_encoded_once() -> None:
+    """However many spans share a context, the pseudonym of its user is made once."""
+    engine = Engine(SETUP)
+    engine.deliver(request(span(1, 0, {"user.id": CLEAR}), *(span(number, 1) for number in range(2, 500))))
+    pseudonyms = engine.pipeline.pseudonyms
+    assert pseudonyms is not None
+    engine.deliver(request(*(span(number, 1) for number in range(500, 900))))
+    assert [encoded(CLEAR)] == list(pseudonyms._values)
