@@ -108,10 +108,14 @@ class Pseudonyms:
         self._is_resolve = is_resolve
 
     def _event(self, message: bytes) -> bytes:
-        return replace_fields(message, _EVENT_ATTRIBUTES, self._attribute)
+        return replace_fields(message, _EVENT_ATTRIBUTES, self._inner_attribute)
 
     def _link(self, message: bytes) -> bytes:
-        return replace_fields(message, _LINK_ATTRIBUTES, self._attribute)
+        return replace_fields(message, _LINK_ATTRIBUTES, self._inner_attribute)
+
+    def _inner_attribute(self, pair: bytes) -> bytes | None:
+        """The same of an event or a link, where a mark means nothing."""
+        return pair if _key(pair) == MARK_KEY else self._attribute(pair)
 
     def _attribute(self, pair: bytes) -> bytes | None:
         """A KeyValue with its value replaced where it is a user's; None for another key's mark."""

@@ -20,7 +20,7 @@ _RETRY_S: Final = 0.1
 
 
 class Acceptor:
-    """Connects each taken connection to what `make` returns; its owner calls `run` and `stop`.
+    """Connects each taken connection to what `make` returns; its owner calls `start` and `stop`.
 
     `open_ones`: the connections that are set up; with those that are being set up they are at most `most`. A connection
     beyond is closed at once, and `on_full` told. `context`: TLS of the next connection, None for plain text.
@@ -79,10 +79,11 @@ class Acceptor:
         return len(self._open_ones) + sum(protocol not in self._open_ones for protocol in self._opening.values())
 
     async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
-        """Set a connection up. What goes wrong is its peer's fault, and has been closed."""
+        """Set a connection up. What goes wrong is its peer's fault; the loop closes what it could not set up."""
         context = None if self._context is None else self._context()
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):  # of a peer that is gone already
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError, TimeoutError):
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: protocol, connection, ssl=context, ssl_handshake_timeout=_HANDSHAKE_S if context else None
             )

@@ -133,10 +133,12 @@ def test_an_alias_that_is_baggage_is_handed_down_as_a_pseudonym() -> None:
 
 def test_events_and_links_are_replaced() -> None:
     """A span's events and links hold attributes, too."""
-    event = Span.Event(name="e", attributes=[key_value("enduser.id", CLEAR), key_value("a", 1)])
+    event = Span.Event(name="e", attributes=[key_value("enduser.id", CLEAR), key_value("a", 1), key_value(MARK, "x")])
     link = Span.Link(trace_id=bytes([1]) * 16, span_id=bytes([1]) * 8, attributes=[key_value("user.id", CLEAR)])
     (left,) = sent(span(1, events=[event], links=[link]))
-    assert {"enduser.id": ALICE, "a": 1} == {each.key: plain(each.value) for each in left.span.events[0].attributes}
+    assert {"enduser.id": ALICE, "a": 1, MARK: "x"} == {
+        each.key: plain(each.value) for each in left.span.events[0].attributes
+    }
     assert [("user.id", ALICE)] == [(each.key, plain(each.value)) for each in left.span.links[0].attributes]
     assert {MARK: OURS} == left.attributes
 
