@@ -12,6 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+# What strict clients ask of an authority.
+_SIGNS = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -32,6 +38,7 @@ class Authority:
         built = _builder(self._name, self._name, self._key, days).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        built = built.add_extension(_SIGNS, critical=True)
         self.ca.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(
@@ -48,6 +55,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         pair = Pair(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         pair.certificate.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -71,4 +79,5 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

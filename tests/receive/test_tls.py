@@ -292,3 +292,10 @@ def test_a_handshake_that_hangs_keeps_nobody_waiting(
     background.run(listener.stop(0))
     assert silent.is_closed()
     background.run(asyncio.sleep(0))
+
+
+def test_what_is_made_for_tests_passes_strict_clients(listen: Any, authority: Authority, server: Pair):
+    """Newer Pythons verify strictly by RFC 5280: the certificates of these tests, and the listener's chain, pass."""
+    context = trusting(authority)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    assert 200 == export_http(listen(HttpListener, Certificates(TlsFiles(server.certificate, server.key))), context)
