@@ -35,6 +35,9 @@ check: install  ## style, lint and types
 test-clients: install  ## real clients through the real process: GROUPS="python go java js collector browser", or what is there
 	$(BIN)/python tests/clients $(GROUPS)
 
+picture: install  ## draw docs/console.svg anew: the console view of a trace of the demo
+	$(BIN)/python tests/picture.py
+
 record: install  ## record anew what LLM instrumentations write, with the real libraries
 	$(BIN)/python tests/instrumentations/record.py
 
@@ -53,4 +56,4 @@ fuzz: install  ## a long coverage-guided run over the wire code
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install run test test-clients record check bench bench-peers proto fuzz clean
+.PHONY: help install run test test-clients picture record check bench bench-peers proto fuzz clean
