@@ -1,4 +1,7 @@
-"""What the two READMEs say is so: their commands run, the names in them exist, the trees look as shown."""
+"""What only one page says: the README's commands, probes and trees, and the places that processor/README.md names.
+
+What holds for every page is in `test_docs.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +25,22 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 from rich.console import Console
 
-from processor.admin import AdminApp
-from processor.cli import main
-from processor.export.console import ConsoleView
-from processor.heartbeat import Heartbeat
-from processor.pipeline_settings import build_pipeline, key_settings
-from processor.readiness import Readiness
-from processor.settings import PREFIX, Settings, load
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.append(HERE)
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-READMES = (README, ROOT / "processor" / "README.md")
-# Names that no test should have to look up.
-LOOPBACK = {"collector:4317": "127.0.0.1:24317", "cloud.langfuse.com": "127.0.0.1"}
-# What is written like a setting and is none; the last is the README's example of a wrong one.
-NO_SETTINGS = {
-    "UNAVAILABLE", "BOTH_WAYS", "COMPILED", "MYPYC", "PYTHONPATH", "REASONS", "REFUSALS", "FOR_GOOD", "WORDS", "METRICS",
-    "MAX_WIAT",
-}  # fmt: skip
+from pages import GUIDE, README, ROOT, blocks, prose  # noqa: E402  # after the path is set
 
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
-GUIDES = "│├└─ "
+from processor.admin import AdminApp  # noqa: E402
+from processor.cli import main  # noqa: E402
+from processor.export.console import ConsoleView  # noqa: E402
+from processor.heartbeat import Heartbeat  # noqa: E402
+from processor.pipeline_settings import build_pipeline, key_settings  # noqa: E402
+from processor.readiness import Readiness  # noqa: E402
+from processor.settings import PREFIX, load  # noqa: E402
+
+BRANCHES = "│├└─ "
 MS = 1_000_000
-
-
-def blocks(kind: str, path: Path = README) -> list[str]:
-    """The code blocks of a language."""
-    return [text for name, text in FENCE.findall(path.read_text(encoding="utf-8")) if name == kind]
-
-
-def on_loopback(text: str) -> str:
-    for name, address in LOOPBACK.items():
-        text = text.replace(name, address)
-    return text
-
-
-def sessions() -> list[tuple[str, str]]:
-    """Each command of the console blocks, and what it is said to print."""
-    parts = [part for block in blocks("console") for part in on_loopback(block).split("$ ")[1:]]
-    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
-
-
-def environments() -> list[dict[str, str]]:
-    """The blocks that are nothing but variables."""
-    found = []
-    for block in blocks("sh"):
-        words = shlex.split(on_loopback(block))
-        pairs = [match.groups() for word in words if (match := ASSIGNMENT.fullmatch(word))]
-        if len(pairs) == len(words):
-            found.append({str(name): str(value) for name, value in pairs})
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -82,78 +51,17 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize(("command", "output"), sessions())
-def test_a_command_prints_what_is_shown(
-    command: str,
-    output: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    """Every command of the README, in a folder with the configuration of the README, prints what stands below it."""
-    (tmp_path / "variables.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    words = shlex.split(command)
-    while match := ASSIGNMENT.fullmatch(words[0]):
-        monkeypatch.setenv(*match.groups())
-        words.pop(0)
-    assert "span-processor" == words[0]
-    code = main(words[1:])
-    captured = capsys.readouterr()
-    assert output == captured.out + captured.err
-    assert code == (2 if captured.err else 0)
-
-
 def test_the_commands_are_there() -> None:
     """The README shows at least a check of good and of bad settings, and a label."""
-    assert {"check", "label"} == {shlex.split(command)[2] for command, _ in sessions()}
-
-
-@pytest.mark.parametrize("environment", environments(), ids=lambda given: next(iter(given.values())))
-def test_an_environment_is_good(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of the processor pass `check`; an application's send to the address and the protocol of a receiver."""
-    if any(name.startswith(PREFIX) for name in environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        assert 0 == main(["check"])
-        return
-    assert {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"} == set(environment)
-    address = environment["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://")
-    receivers = {"grpc": load().receiver_grpc_endpoint, "http/protobuf": load().receiver_http_endpoint}
-    assert address == receivers[environment["OTEL_EXPORTER_OTLP_PROTOCOL"]]
+    assert {"check", "label"} == {
+        shlex.split(command)[2] for block in blocks("console", README) for command, _ in block.commands
+    }
 
 
 def test_the_environments_are_there() -> None:
     """An application's, a Collector's, Langfuse's, and the one of both."""
-    assert [2, 1, 3, 5] == [len(environment) for environment in environments()]
-
-
-@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
-def test_every_setting_named_exists(path: Path) -> None:
-    """What is written like a setting, with or without prefix, is one."""
-    known = {name.upper() for name in Settings.model_fields}
-    # What each of several downstreams has is the only one's, with its name within.
-    text = re.sub("EXPORTER_(LANGFUSE|COLLECTOR)_", "EXPORTER_", path.read_text(encoding="utf-8"))
-    bare = re.findall(r"`([A-Z][A-Z_]+[A-Z])(?:=[^`]*)?`", FENCE.sub("", text))
-    ours = {name for name in bare if not name.startswith("OTEL_")}
-    assert set() == {*ours, *re.findall(rf"{PREFIX}([A-Z_]+)", text)} - known - NO_SETTINGS
-
-
-@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
-def test_every_link_leads_somewhere(path: Path) -> None:
-    """Links to files are relative, and the files are there."""
-    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
-    assert links
-    assert [] == [link for link in links if not (path.parent / link).exists()]
-
-
-@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
-def test_every_make_target_exists(path: Path) -> None:
-    """Whatever is said of `make …` is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-    assert named
-    assert set() == named - targets
+    environments = [block.environment for block in blocks("sh", README)]
+    assert [2, 1, 3, 5] == [len(environment) for environment in environments if environment is not None]
 
 
 def test_every_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +95,7 @@ def test_every_path_for_probes_answers() -> None:
 
 def test_every_place_in_the_code_exists() -> None:
     """The files and folders that processor/README.md names are there."""
-    text = FENCE.sub("", READMES[1].read_text(encoding="utf-8"))
+    text = prose(GUIDE)
     named = set(re.findall(r"`((?:[a-z_]+/)*(?:[a-z_0-9]+\.(?:py|md|txt)|[a-z_0-9]+/))`", text))
     assert len(named) > 40
     named.remove("build/")  # made by a build
@@ -196,7 +104,7 @@ def test_every_place_in_the_code_exists() -> None:
 
 def test_every_name_in_the_code_exists() -> None:
     """The types and tables that processor/README.md names stand in the sources."""
-    text = FENCE.sub("", READMES[1].read_text(encoding="utf-8"))
+    text = prose(GUIDE)
     sources = "\n".join(
         path.read_text(encoding="utf-8") for folder in ("processor", "deploy") for path in (ROOT / folder).rglob("*.py")
     )
@@ -260,9 +168,9 @@ def test_the_tree_is_what_the_terminal_shows() -> None:
     assert not scan.step(100)
     pipeline.ingest(scan, 0, False, 0.0)
     view.flush()
-    before, after = blocks("text")[:2]
+    before, after = (block.text for block in blocks("text", README)[:2])
     assert after == out.getvalue()
     # What stands before it has the same spans.
-    names = [line.lstrip(GUIDES).partition("  ")[0] for line in before.splitlines()[1:]]
-    lines = [line.lstrip(GUIDES) for line in after.splitlines()[1:]]
+    names = [line.lstrip(BRANCHES).partition("  ")[0] for line in before.splitlines()[1:]]
+    lines = [line.lstrip(BRANCHES) for line in after.splitlines()[1:]]
     assert names == [line.partition("  ")[0] for line in lines if not line.startswith(("↳", "user.id="))]
