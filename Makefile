@@ -32,11 +32,11 @@ check: install  ## style, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-clients:  ## the real Logfire SDK against the processor, in a .venv-clients of its own
-	test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[clients]'
-	.venv-clients/bin/python -c 'import logfire'
-	.venv-clients/bin/pytest tests/clients
+test-clients: install  ## real clients through the real process: GROUPS="python go java js collector browser", or what is there
+	$(BIN)/python tests/clients $(GROUPS)
+
+record: install  ## record anew what LLM instrumentations write, with the real libraries
+	$(BIN)/python tests/instrumentations/record.py
 
 bench: install  ## CPU, memory and latency beside a fixed relay, as ratios in one run
 	$(BIN)/python tests/bench
@@ -51,6 +51,6 @@ fuzz: install  ## a long coverage-guided run over the wire code
 	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_request.py -max_total_time=600
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .venv-clients build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install run test test-clients check bench bench-peers proto fuzz clean
+.PHONY: help install run test test-clients record check bench bench-peers proto fuzz clean

@@ -7,6 +7,7 @@ nothing else touches the trees, so every span is at all times held, queued, jour
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -20,8 +21,10 @@ from processor.origin import Origins
 from processor.pipeline import STEP, Pipeline
 from processor.receive.receive import Answer, Request
 from processor.signals import HOP_HEADER, Signal
-from processor.telemetry import Accounting, Warnings
+from processor.telemetry import Accounting, RateLimit, Warnings
 from processor.trace.settings import BY_SHUTDOWN
+
+LOG: Final = logging.getLogger("processor")
 
 LANGFUSE_HEADER: Final = "x-langfuse-sdk-name"
 # The headers of a request that matter to us, besides those that are forwarded; listeners pass on no others.
@@ -33,6 +36,7 @@ _TICK_S: Final = 0.1
 class Intake:
     """The receiver behind the listeners. `keeping` keeps what was acknowledged; `on_drops` hears of dropped values.
 
+    `accepted` counts spans by transport, `unsupported` requests of signals that the downstream does not take.
     `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
     other processors.
     """
@@ -52,12 +56,37 @@ class Intake:
         self.origins = origins
         self.keeping = keeping
         self.refused: dict[str, int] = {"memory": 0, "journal": 0}
+        self.accepted: dict[str, int] = {}
+        self.unsupported: dict[Signal, int] = {}
         self._warnings = warnings
         self._on_drops = on_drops
         self.on_hops: Callable[[str], None] = lambda path: None
         self.on_traces: Callable[[], None] = lambda: None
         self._clock = clock
         self._pump: asyncio.Task[None] | None = None
+        self._refused_bytes: int | None = None  # size of the last request that was refused, until one like it fits
+        self._limit = RateLimit(first=1, then_one_in=0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request like the last one that was refused for want of room would be refused again."""
+        size_bytes = self._refused_bytes
+        if size_bytes is None:
+            return False
+        try:
+            self.keeping.check(size_bytes)
+        except ComeBackLater:
+            return True
+        room = self._room_beside(size_bytes)
+        # Where trees can be let go of, the next request makes room by itself.
+        return room < 0 or (self.pipeline.cost > room and not self._can_let_go)
+
+    @property
+    def _can_let_go(self) -> bool:
+        """Whether letting go of the oldest makes room: while a downstream takes spans, or the disk does; else it would
+        only move them to the queues.
+        """
+        return self.downstreams.is_available or bool(self.downstreams.overflows)
 
     async def take(self, request: Request) -> Answer:
         """Take a request, or raise `MalformedRequest`, `UnsupportedSignal` or `ComeBackLater` (S25, S26, S31)."""
@@ -80,7 +109,8 @@ class Intake:
         is_langfuse = LANGFUSE_HEADER in request.headers
         index = 0
         while index < len(scan.spans):
-            index = pipeline.ingest(scan, index, is_langfuse, now_s)
+            start, index = index, pipeline.ingest(scan, index, is_langfuse, now_s)
+            self.accepted[request.transport] = self.accepted.get(request.transport, 0) + index - start
             self._flush(is_langfuse)
             if index < len(scan.spans):
                 await asyncio.sleep(0)
@@ -112,7 +142,7 @@ class Intake:
     def flush_recovered(self) -> None:
         """Hand on what the trees let go of while they take spans back, and keep the memory limit."""
         self._flush()
-        self.pipeline.make_room(self.downstreams.room_beside(0) - self.keeping.cost_bytes, True)
+        self.pipeline.make_room(self._room_beside(0), True)
         self._flush()
 
     def accounting(self) -> dict[str, Accounting]:
@@ -131,6 +161,7 @@ class Intake:
     async def _relay(self, request: Request) -> Answer:
         """Metrics and logs pass as they are (S31)."""
         if not self.downstreams.takes(request.signal):
+            self.unsupported[request.signal] = self.unsupported.get(request.signal, 0) + 1
             raise UnsupportedSignal(f"no downstream takes {request.signal.value}")
         if request.body:
             origin = self.origins.of(request.headers)
@@ -170,23 +201,36 @@ class Intake:
         try:
             excess = self.keeping.check(size_bytes)
         except ComeBackLater:
-            self.refused["journal"] += 1
+            self._note_refusal("journal", size_bytes)
             raise
         if excess:
             downstreams.shed_stored(excess)
-        room = downstreams.room_beside(size_bytes) - self.keeping.cost_bytes
+        room = self._room_beside(size_bytes)
         if room < 0:
-            self._refuse()
+            self._refuse(size_bytes)
         if self.pipeline.cost > room:
-            # While a downstream takes spans, or the disk does, letting go of the oldest makes room; else it would only
-            # move them to the queues.
-            self.pipeline.make_room(room, downstreams.is_available or bool(downstreams.overflows))
+            self.pipeline.make_room(room, self._can_let_go)
             self._flush()
-            if self.pipeline.cost > downstreams.room_beside(size_bytes) - self.keeping.cost_bytes:
-                self._refuse()
+            if self.pipeline.cost > self._room_beside(size_bytes):
+                self._refuse(size_bytes)
+        if self._refused_bytes is not None and not self.is_full:
+            self._refused_bytes = None
 
-    def _refuse(self) -> None:
-        self.refused["memory"] += 1
+    def _room_beside(self, size_bytes: int) -> int:
+        """What trees may take beside a request of so many bytes."""
+        return self.downstreams.room_beside(size_bytes) - self.keeping.cost_bytes
+
+    def _note_refusal(self, reason: str, size_bytes: int) -> None:
+        self.refused[reason] += 1
+        self._refused_bytes = size_bytes
+        if self._limit.allows((reason,), self._clock()):
+            LOG.warning(
+                "requests are refused, there is no room: reason=%s trees_bytes=%d queue_bytes=%d refused=%d",
+                reason, self.pipeline.cost, self.downstreams.used_bytes, self.refused[reason],
+            )  # fmt: skip
+
+    def _refuse(self, size_bytes: int) -> None:
+        self._note_refusal("memory", size_bytes)
         raise ComeBackLater(
             "the memory limit is reached; the downstream is behind", 1 if self.downstreams.is_available else 2
         )

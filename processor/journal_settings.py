@@ -10,6 +10,7 @@ from processor.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
     from processor.journal.sealer import Sealer
+    from processor.journal.store import Journal
     from processor.journaling import Journaling
     from processor.origin import Origins
     from processor.pipeline import Pipeline
@@ -22,16 +23,23 @@ def journaling_from(
 
     `names`: of the downstreams. Opens the journal. Raises `SettingsError`.
     """
+    journal = journal_from(settings)
+    if journal is None:
+        return None
+    from processor.journaling import Journaling
+
+    return Journaling(journal, pipeline, names, origins, sealer)
+
+
+def journal_from(settings: Settings) -> Journal | None:
+    """The journal that the settings ask for, opened; None where they ask for none. Raises `SettingsError`."""
     if settings.journal_directory is None:
         return None
     from processor.journal.journal import Sync
     from processor.journal.store import open_journal
-    from processor.journaling import Journaling
 
     with _problems_as_settings():
-        sync = Sync(settings.journal_sync)
-        journal = open_journal(str(settings.journal_directory), settings.journal_max_size, sync)
-    return Journaling(journal, pipeline, names, origins, sealer)
+        return open_journal(str(settings.journal_directory), settings.journal_max_size, Sync(settings.journal_sync))
 
 
 def sealer_from(settings: Settings) -> Sealer | None:

@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from processor.errors import ComeBackLater, MalformedRequest
 from processor.export.export import Chunk
@@ -55,7 +56,7 @@ class Journaling:
         self._names = tuple(names)
         self._origins = origins
         self._sealer = sealer
-        self._sealed: dict[Origin, str] = {}
+        self._sealed: WeakKeyDictionary[Origin, str] = WeakKeyDictionary()  # an origin lives as long as its spans
         self._known: dict[bytes, list[int]] = {}
         self._names_then: dict[int, Sequence[str]] = {}  # of rows of an earlier process
         self._halves: dict[tuple[int, str], int] = {}
@@ -64,6 +65,19 @@ class Journaling:
     def cost_bytes(self) -> int:
         """What the journal takes in memory: its index, and what is not written yet."""
         return self.journal.live_items * _ITEM_COST + self.journal.buffered_bytes
+
+    def status(self) -> Mapping[str, Any]:
+        """What `/status` says of the journal. `live` is what is not settled, `buffered` what is not on disk yet."""
+        journal = self.journal
+        return {
+            "healthy": journal.is_healthy,
+            "max_bytes": journal.max_bytes,
+            "used_bytes": journal.used_bytes,
+            "live_bytes": journal.live_bytes,
+            "live_items": journal.live_items,
+            "buffered_bytes": journal.buffered_bytes,
+            "damaged": journal.damaged,
+        }
 
     def check(self, size_bytes: int) -> int:
         """Raise `ComeBackLater` where the journal cannot take so much more; what had better be given up."""
@@ -92,7 +106,7 @@ class Journaling:
             for number in self._known.pop(key, ()):
                 self.journal.move(number, (0,))
         for row in self._pipeline.take_held():
-            head = {"spans": len(row.spans), "langfuse": is_langfuse, "headers": self._seal(row.group.origin)}
+            head = {"langfuse": is_langfuse, "headers": self._seal(row.group.origin)}
             number = self.journal.append(_HELD, _dump(head), (row.body,), len(row.spans))
             for index, span in enumerate(row.spans):
                 keeper.places[span] = number << _INDEX_BITS | index
@@ -206,9 +220,7 @@ class Journaling:
             return ""
         sealed = self._sealed.get(origin)
         if sealed is None:
-            if len(self._sealed) >= 1024:
-                self._sealed.clear()
-            sealed = self._sealed[origin] = self._sealer.seal(_dump(origin.headers)).decode()
+            sealed = self._sealed[origin] = self._sealer.seal(_dump(origin.headers)).hex()
         return sealed
 
     def _unseal(self, sealed: str) -> Origin:
@@ -216,7 +228,7 @@ class Journaling:
             return NO_ORIGIN
         if self._sealer is None:
             raise WrongKey("there is no key")
-        return self._origins.recall(dict(json.loads(self._sealer.open(sealed.encode()))))
+        return self._origins.recall(dict(json.loads(self._sealer.open(bytes.fromhex(sealed)))))
 
 
 def _dump(head: Any) -> bytes:

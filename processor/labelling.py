@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,20 +96,37 @@ class Labelling:
             self.drifted[known] = self.drifted.get(known, 0) + 1
             if self._limit.allows((known,), self._clock()):
                 LOG.warning(
-                    "the application resolves the variable %s differently: it runs on another configuration", known
+                    "the application resolves a variable differently, on another configuration: variable=%s", known
                 )
 
+    @property
+    def active(self) -> Sequence[str]:
+        """The names of the variables that spans are labelled with."""
+        return self._labeller.evaluator.active.names if self._labeller is not None else ()
+
+    @property
+    def written(self) -> Mapping[str, int]:
+        """Labels written, by variable."""
+        return self._pipeline.writer.labels()
+
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """Labels that could not be evaluated, by variable."""
+        return self._labeller.failed if self._labeller is not None else {}
+
     def status(self) -> Mapping[str, Any]:
-        """What `/status` says of variables."""
-        labeller = self._labeller
-        active = labeller.evaluator.active if labeller is not None else None
+        """What `/status` says of variables; `versions`: of each label's value, by variable."""
+        evaluator = self._labeller.evaluator if self._labeller is not None else None
         return {
-            "loaded": labeller is not None,
-            "variables": list(active.names) if active is not None else [],
-            "over_the_limit": active.overflow if active is not None else 0,
+            "loaded": evaluator is not None,
+            "variables": list(self.active),
+            "versions": {name: dict(evaluator.compiled.by_name[name].versions) for name in self.active}
+            if evaluator is not None
+            else {},
+            "over_the_limit": evaluator.active.overflow if evaluator is not None else 0,
             "reloads": dict(self.reloads),
-            "written": dict(labeller.written) if labeller is not None else {},
-            "failed": dict(labeller.failed) if labeller is not None else {},
+            "written": dict(self.written),
+            "failed": dict(self.failed),
             "drifted": dict(self.drifted),
         }
 
@@ -125,7 +142,6 @@ class Labelling:
         labeller = Labeller(
             evaluator,
             language_of,
-            self._pipeline.contexts,
             settings.targeting_key,
             settings.include_resource_attributes_in_context,
             settings.include_baggage_in_context,
@@ -134,7 +150,7 @@ class Labelling:
             wanted,
         )
         if self._labeller is not None:
-            labeller.written, labeller.failed = self._labeller.written, self._labeller.failed
+            labeller.failed = self._labeller.failed
         self._labeller = labeller
         self._wanted.add(wanted)
         self._configure()

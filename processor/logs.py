@@ -1,14 +1,22 @@
-"""The process's own log lines: text for people, JSON for machines; control characters escaped in both."""
+"""The process's own log lines: text for people, JSON for machines; control characters escaped in both.
+
+A value that has a name in its message (`reason=%s`) is a field of the JSON, too.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
+from math import isfinite
 from typing import Final
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+# A place for a value, with the name before it if there is one; or two percent signs, which are none.
+_PLACE: Final = re.compile(r"(?:(?<![\w.])(?P<name>\w+)=)?%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|%%")
 
 
 class TextFormatter(logging.Formatter):
@@ -26,11 +34,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `timestamp`, `level`, `logger`, `message`, and `exception` where there is one."""
+    """One JSON object a line: `timestamp`, `level`, `logger`, `message`, and `exception` where there is one.
+
+    Beside these the values that have names in the message: numbers as such, anything else as text.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One event."""
-        event = {
+        event: dict[str, object] = {
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -38,7 +49,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return json.dumps(event)
+        return json.dumps(_fields(record) | event)
 
 
 def set_up_logging(level: str, log_format: str | None) -> None:
@@ -51,6 +62,20 @@ def set_up_logging(level: str, log_format: str | None) -> None:
     root.setLevel(_LEVELS[level])
     for noisy in ("httpx", "httpcore", "uvicorn", "asyncio", "opentelemetry"):
         logging.getLogger(noisy).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """The values of a record that its message names."""
+    if not isinstance(record.args, tuple) or not isinstance(record.msg, str):
+        return {}
+    names = [place["name"] for place in _PLACE.finditer(record.msg) if place[0] != "%%"]
+    pairs = zip(names, record.args, strict=False)  # that they are as many has been checked by formatting
+    return {name: _as_json(value) for name, value in pairs if name}
+
+
+def _as_json(value: object) -> object:
+    is_number = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+    return value if is_number else str(value)
 
 
 def _printable(text: str) -> str:

@@ -66,7 +66,7 @@ class Pipeline:
         self.contexts = Contexts(keys.required)
         self.reader = Reader(keys, self.contexts, max_length)
         self.buffer = Buffer(tree, self.contexts)
-        self.writer = Writer()
+        self.writer = Writer(self.contexts.empty)
         self.groups = Groups()
         self.framer = Framer(chunk_spans, chunk_bytes)
         self.accepted: i64 = 0
@@ -93,7 +93,7 @@ class Pipeline:
 
     def inherited(self) -> dict[str, int]:
         """Values written on spans that did not have them, by key group."""
-        return {"user_id": self.writer.users, "session_id": self.writer.sessions, "baggage": self.writer.baggage}
+        return self.writer.inherited()
 
     def count_malformed(self, rejected: dict[str, int]) -> None:
         """Count what was rejected, by reason."""

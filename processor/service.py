@@ -1,7 +1,8 @@
 """The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
 
-Start: settings → downstream → pipeline → journal → listeners → queue. A problem until then is a `SettingsError`.
-Stop (S29): not ready → listeners stop → what is held is released → the queue drains → exit.
+Start: settings → downstream → pipeline → admin endpoint → journal → listeners → queue. A problem until then is a
+`SettingsError`.
+Stop (S29): not ready → listeners stop → what is held is released → the queue drains → admin endpoint → exit.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ from processor.header_names import HeaderNames
 from processor.intake import WANTED_HEADERS, Intake
 from processor.journal_settings import check_journal, journaling_from, sealer_from
 from processor.keeping import InMemory, Keeping
+from processor.metrics import reading
+from processor.metrics.destination import build_own_client, check_own_metrics, interval_s
+from processor.metrics.metrics import Snapshot
+from processor.observing import Observing
 from processor.origin import Origins
 from processor.pipeline import Pipeline
+from processor.readiness import Readiness
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
 from processor.settings import Settings, SettingsError, variable
@@ -112,7 +118,6 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.is_ready = False
         self._hop = uuid.uuid4().hex
         self._background: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -151,7 +156,14 @@ class Service:
             self.labelling = Labelling(settings, key_settings(settings), self.pipeline, time.monotonic)
             self.intake.on_traces = self.labelling.judge_drift
         self.listeners: dict[str, Listener] = {}
-        self.admin: Listener | None = None
+        self.readiness = Readiness(lambda: self.intake.is_full)
+        self._sources = reading.Sources(
+            self.intake, self.admission, self.warnings, self.labelling, self.journaling, memory
+        )
+        own_client = build_own_client(settings, self._hop, listen_addresses(settings))
+        self._observing = Observing(
+            settings.admin_endpoint, self.readiness, self.snapshot, self.status, own_client, interval_s(os.environ)
+        )
 
     async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
         """Start, serve until SIGTERM or SIGINT, stop; 0. Raises `SettingsError` where it cannot start."""
@@ -159,7 +171,12 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        await self._start()
+        await self._observing.start()
+        try:
+            await self._start()
+        except SettingsError:
+            await self._observing.stop()
+            raise
         LOG.info("span-processor %s ready: %s", __version__, ", ".join(self._where()))
         if when_ready is not None:
             self._spawn(when_ready(self))
@@ -184,13 +201,12 @@ class Service:
         if self.journaling is not None:
             await self._recover(self.journaling)
         await self._listen()
-        await self._start_admin()
         self.downstreams.start()
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
             self._spawn(self.terminal.show_forever(lambda: self.intake.accounting()[TERMINAL].numbers()))
-        self.is_ready = True
+        self.readiness.start()
 
     async def _recover(self, journaling: Journaling) -> None:
         """Take back what an earlier process acknowledged and did not deliver."""
@@ -214,8 +230,11 @@ class Service:
         for name, endpoint in listen_addresses(settings).items():
             if "GRPC" in name:
                 from processor.receive.grpc import GrpcListener
+                from processor.receive.health import Health
 
-                listener: Listener = GrpcListener(endpoint, self.intake, self.admission, size, wanted)
+                listener: Listener = GrpcListener(
+                    endpoint, self.intake, self.admission, size, wanted, Health(self.readiness).handlers()
+                )
             else:
                 from processor.receive.http import HttpListener
 
@@ -230,27 +249,22 @@ class Service:
             await self._stop_listeners()
             raise SettingsError(problems)
 
-    async def _start_admin(self) -> None:
-        endpoint = self.settings.admin_endpoint
-        if endpoint == "off":
-            return
-        from processor.admin import AdminApp
-        from processor.receive.server import HttpServer
-
-        self.admin = HttpServer(endpoint, AdminApp(self.status, lambda: self.is_ready))
-        try:
-            await self.admin.start()
-        except OSError as error:
-            self.admin = None
-            await self._stop_listeners()
-            problem = f"{variable('admin_endpoint')}: cannot listen on {endpoint}: {error}; choose a free port, or off"
-            raise SettingsError([problem]) from None
+    def snapshot(self) -> Snapshot:
+        """All metrics in this instant."""
+        return reading.take_snapshot(self._sources)
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says in this instant."""
-        found = dict(status(self.settings, self.intake, self.warnings, self.admission.refused, time.monotonic()))
+        found = dict(
+            status(
+                self.settings, self.readiness.state, self.intake, self.warnings, self.admission.refused,
+                time.monotonic(),
+            )
+        )  # fmt: skip
         if self.labelling is not None:
             found["variables"] = self.labelling.status()
+        if self.journaling is not None:
+            found["journal"] = self.journaling.status()
         return found
 
     async def _report_forever(self) -> None:
@@ -265,7 +279,8 @@ class Service:
     async def _shut_down(self) -> None:
         """S29: everything that was accepted leaves, or is counted."""
         deadline = time.monotonic() + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
-        self.is_ready = False
+        LOG.info("stopping: held=%d queue_bytes=%d", self.pipeline.held, self.downstreams.used_bytes)
+        self.readiness.drain()
         self.admission.draining = True
         await self._stop_listeners()
         for task in self._background:
@@ -276,8 +291,7 @@ class Service:
         await self.downstreams.close()
         if self.journaling is not None:
             await self.journaling.close()
-        if self.admin is not None:
-            await self.admin.stop(0)
+        await self._observing.stop()
         accounting = self.intake.accounting()
         if self.terminal is not None:
             self.terminal.view.footer(accounting[TERMINAL].numbers())
@@ -354,7 +368,11 @@ def check_settings(settings: Settings) -> list[str]:
 
     problems: list[str] = []
     lines = ["settings: good"]
-    checks = (check_variables, lambda each: describe_downstreams(each, listen_addresses(each)), check_journal)
+    listeners = listen_addresses(settings)
+    checks = (
+        check_variables, lambda each: describe_downstreams(each, listeners), check_journal,
+        lambda each: check_own_metrics(each, listeners),
+    )  # fmt: skip
     for check in checks:
         try:
             lines += check(settings) or []

@@ -79,7 +79,9 @@ class Settings(BaseSettings):
         description="largest request, after decompression. Default: the smaller of `64MiB` and a quarter of "
         "`MEMORY_LIMIT`",
     )
-    admin_endpoint: Listen = Field("127.0.0.1:13133", description="`/livez`, `/readyz` and `/status`, host:port; `off`")
+    admin_endpoint: Listen = Field(
+        "127.0.0.1:13133", description="`/livez`, `/readyz`, `/metrics` (Prometheus) and `/status`, host:port; `off`"
+    )
     exporter: Annotated[Literal["otlp", "console"], BeforeValidator(_lower)] | None = Field(
         None, description="`otlp` or `console`. Default: `otlp` when an endpoint is known, else `console`"
     )
@@ -227,6 +229,17 @@ class Settings(BaseSettings):
     batch_max_size: Size = Field(3 * MiB, description="bytes an export request")
     batch_max_delay: Duration = Field(0.0, description="how long a batch may gather while an export slot is free")
     shutdown_timeout: Duration = Field(25.0, description="from SIGTERM to exit at the latest")
+    telemetry_otlp_endpoint: str | None = Field(
+        None,
+        description="backend of the processor's own metrics, as `EXPORTER_OTLP_ENDPOINT`; never one of its own "
+        "listeners. `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_METRIC_EXPORT_INTERVAL` hold for them",
+    )
+    telemetry_otlp_protocol: Annotated[Literal["grpc", "http/protobuf", "http/json"], BeforeValidator(_lower)] = Field(
+        "grpc", description="`grpc`, `http/protobuf` or `http/json`"
+    )
+    telemetry_otlp_headers: SecretStr | None = Field(
+        None, description="`name=value,…`, percent-encoded where need be, sent with own metrics. Secret"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="`debug`, `info`, `warning` or `error`"
     )

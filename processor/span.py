@@ -60,7 +60,8 @@ class Context:
     """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
-    (S14). `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many other values are written, labels aside.
+    (S14). `has_weak`: some values are from fallback keys. `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many
+    other values are written, labels aside.
     `reported`: names of the variables whose labels are among the values. `derived`: the keys that were filled in
     (S12) or evaluated (S22); such a context is written, never inherited. `labelled`: names of the variables that were
     evaluated. `cost`: estimated bytes; `holders`: how many frozen traces keep it, the memory's to count (S17).
@@ -70,6 +71,7 @@ class Context:
         "baggage",
         "cost",
         "derived",
+        "has_weak",
         "holders",
         "is_complete",
         "labelled",
@@ -83,6 +85,7 @@ class Context:
     def __init__(self, values: dict[bytes, Value], is_complete: bool) -> None:
         self.values = values
         self.is_complete = is_complete
+        self.has_weak = any([value.is_weak for value in values.values()])
         self.suffix = b"".join([value.encoded for value in values.values()])
         self.lacks_user: i64 = 0 if b"user.id" in values else 1
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
@@ -97,6 +100,25 @@ class Context:
 
 
 @mypyc_attr(acyclic=True)
+class Gift:
+    """What a span is given of a context: `suffix`, the attributes that it lacks, and what they count for.
+
+    `users`, `sessions`, `baggage`: how many values it inherits, labels aside; `filled`: the key groups of those that
+    were filled in (S12).
+    """
+
+    __slots__ = ("baggage", "context", "filled", "sessions", "suffix", "users")
+
+    def __init__(self, context: Context, suffix: bytes) -> None:
+        self.context = context
+        self.suffix = suffix
+        self.users: i64 = 0
+        self.sessions: i64 = 0
+        self.baggage: i64 = 0
+        self.filled = NO_NAMES
+
+
+@mypyc_attr(acyclic=True)
 class Own:
     """What a span says itself, after aliasing and validation.
 
@@ -105,10 +127,13 @@ class Own:
     written. `derived`: keys that an earlier processor computed (S22). `is_app_root`: marked as a root for Langfuse
     (counts in a request of its exporter). `is_full`: it has all that it says itself. `pending_parent`: of a pending
     span (S5), the id of the real span's parent, b"" for a root; None for any other span. `attributes`: listed
-    attributes that conditions may read, by name (S21). Shared by spans that say the same.
+    attributes that conditions may read, by name (S21). `gift`: what such a span was given last. Shared by spans that
+    say the same.
     """
 
-    __slots__ = ("attributes", "context", "derived", "hollow", "is_app_root", "is_full", "pending_parent", "present")
+    __slots__ = (
+        "attributes", "context", "derived", "gift", "hollow", "is_app_root", "is_full", "pending_parent", "present",
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -116,6 +141,7 @@ class Own:
         self.hollow: set[bytes] = set()
         self.derived = NO_KEYS
         self.attributes: dict[str, object] | None = None
+        self.gift: Gift | None = None
         self.is_app_root = False
         self.is_full = False
         self.pending_parent: bytes | None = None

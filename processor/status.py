@@ -12,6 +12,7 @@ from processor.export.ledger import Counts
 from processor.export.queue import Queue
 from processor.intake import Intake
 from processor.pipeline import Pipeline
+from processor.readiness import State
 from processor.settings import Settings, variable
 from processor.signals import Signal
 from processor.telemetry import Accounting, Warnings, escape
@@ -66,7 +67,7 @@ def report_waiting(pipeline: Pipeline, settings: Settings, now_s: float) -> None
         return
     sources = ", ".join(f"{each.spans} of {_shown(each.service)}/{_shown(each.scope)}" for each in found[:5])
     LOG.warning(
-        "%d spans wait for parents that do not come: %s; %s",
+        "spans wait for parents that do not come: spans=%d sources=%s advice=%s",
         sum(each.spans for each in found),
         sources,
         advice(settings.roots),
@@ -78,7 +79,7 @@ def _shown(name: str) -> str:
 
 
 def status(
-    settings: Settings, intake: Intake, warnings: Warnings, admission: Mapping[str, int], now_s: float
+    settings: Settings, state: State, intake: Intake, warnings: Warnings, admission: Mapping[str, int], now_s: float
 ) -> Mapping[str, Any]:
     """The JSON of `/status`. `accounting`, `downstream` and `relay` are objects by name where EXPORTERS gives names."""
     pipeline = intake.pipeline
@@ -91,16 +92,27 @@ def status(
         "version": __version__,
         "compiled": is_compiled(),
         "accounting": by_name({name: _account(each) for name, each in intake.accounting().items()}),
+        "limits": {
+            "memory_bytes": settings.memory_limit,
+            "request_bytes": settings.max_request_bytes,
+            "value_characters": settings.max_value_length,
+            "wait_s": settings.max_wait,
+            "spans_per_trace": settings.max_spans_per_trace,
+            "remembered_traces": settings.remember_traces,
+            "queue_age_s": settings.queue_max_age,
+        },
+        "state": state.value,
         "released": dict(pipeline.released),
         "malformed": dict(pipeline.malformed),
         "refused": {
             **admission,
             "memory": admission["memory"] + intake.refused["memory"],
+            "journal": intake.refused["journal"],
             "origins": intake.origins.refused,
         },
         "values": {
             "inherited": pipeline.inherited(),
-            "filled": dict(pipeline.writer.filled),
+            "filled": pipeline.writer.filled(),
             "dropped": _nested(warnings.dropped),
             "missing": _nested(pipeline.buffer.releases.missing),
             "over_the_context_limit": pipeline.contexts.capped,
@@ -142,8 +154,10 @@ def _relay(queue: Queue) -> Mapping[str, Any]:
 def _relayed(counts: Counts) -> Mapping[str, Any]:
     return {
         "accepted": counts.accepted,
+        "recovered": counts.recovered,
         "exported": counts.exported,
         "queued": counts.queued,
+        "journaled": counts.journaled,
         "lost": {reason.label: number for reason, number in counts.lost.items() if number},
     }
 

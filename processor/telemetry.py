@@ -71,12 +71,9 @@ class Warnings:
             key = escape(drop.key)
             if self._limit.allows((key, drop.reason), now_s):
                 LOG.warning(
-                    "dropped an invalid value of %s: %s (%s, length %d)",
-                    key,
-                    REASONS[drop.reason],
-                    drop.type,
-                    drop.length,
-                )
+                    "dropped an invalid value: key=%s reason=%s type=%s length=%d meaning=%s",
+                    key, drop.reason, drop.type, drop.length, REASONS[drop.reason],
+                )  # fmt: skip
             if self._may_tell(drop.reason, now_s, told):
                 told[(key, drop.reason)] = None
         for _, reason in told:

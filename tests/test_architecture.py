@@ -34,7 +34,9 @@ MUST_NOT_KNOW = {
     "processor.attributes": ("trace", "variables", "receive", "export", "settings", "telemetry", "pipeline"),
     "processor.trace": ("wire", "variables", "receive", "export", "settings", "telemetry", "pipeline"),
     "processor.variables": ("trace", "receive", "export", "settings", "telemetry", "pipeline"),
-    "processor.receive": ("trace", "attributes", "variables", "export", "settings", "pipeline", "intake"),
+    "processor.receive": ("trace", "attributes", "variables", "export", "settings", "pipeline", "intake", "metrics"),
+    "processor.metrics": ("service", "cli", "admin", "observing", "readiness", "status", "logs"),
+    "processor.admin": ("metrics", "export", "settings", "pipeline", "intake", "service"),
     "processor.journal": (
         "wire", "attributes", "trace", "variables", "receive", "export", "settings", "telemetry", "pipeline", "intake",
         "service", "span",

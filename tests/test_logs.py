@@ -84,6 +84,31 @@ def test_json_is_one_line_of_ascii(text: str) -> None:
     assert text == json.loads(line)["message"]
 
 
+@pytest.mark.parametrize(
+    ("message", "arguments", "fields"),
+    [
+        (
+            "lost: reason=%s items=%d after_s=%.1f",
+            ("too_old", 5, 2.5),
+            {"reason": "too_old", "items": 5, "after_s": 2.5},
+        ),
+        ("held %d of %s=%s", (5, "a", "b"), {}),
+        ("full at 100%% of=%s x=%%", ("a\nb",), {"of": "a\nb"}),
+        ("is=%s at=%5.2f", (True, float("inf")), {"is": True, "at": "inf"}),
+        ("why=%s", (ValueError("x"),), {"why": "x"}),
+        ("a.b=%s level=%s message=%s", (1, "mine", "mine"), {}),
+        ("reason=%(reason)s", ({"reason": "x"},), {}),
+    ],
+)
+def test_json_has_named_values_as_fields(
+    message: str, arguments: tuple[object, ...], fields: dict[str, object]
+) -> None:
+    """A value whose message names it is a field, with its type where JSON has it; none takes the place of our own."""
+    event = json.loads(JsonFormatter().format(record(message, *arguments)))
+    own = [event.pop(name) for name in ("timestamp", "level", "logger", "message")]
+    assert (fields, "warning") == (event, own[1])
+
+
 def test_json_holds_a_traceback() -> None:
     """An exception is a field of its event."""
     event = json.loads(JsonFormatter().format(record("failed", exc_info=raised("why"))))

@@ -24,6 +24,8 @@ from rich.console import Console
 from processor.admin import AdminApp
 from processor.cli import main
 from processor.export.console import ConsoleView
+from processor.heartbeat import Heartbeat
+from processor.readiness import Readiness
 from processor.service import build_pipeline, key_settings
 from processor.settings import PREFIX, Settings, load
 
@@ -33,7 +35,10 @@ READMES = (README, ROOT / "processor" / "README.md")
 # Names that no test should have to look up.
 LOOPBACK = {"collector:4317": "127.0.0.1:24317", "cloud.langfuse.com": "127.0.0.1"}
 # What is written like a setting and is none; the last is the README's example of a wrong one.
-NO_SETTINGS = {"UNAVAILABLE", "BOTH_WAYS", "COMPILED", "MYPYC", "PYTHONPATH", "REASONS", "REFUSALS", "MAX_WIAT"}
+NO_SETTINGS = {
+    "UNAVAILABLE", "BOTH_WAYS", "COMPILED", "MYPYC", "PYTHONPATH", "REASONS", "REFUSALS", "FOR_GOOD", "WORDS", "METRICS",
+    "MAX_WIAT",
+}  # fmt: skip
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
@@ -130,7 +135,8 @@ def test_every_setting_named_exists(path: Path) -> None:
     # What each of several downstreams has is the only one's, with its name within.
     text = re.sub("EXPORTER_(LANGFUSE|COLLECTOR)_", "EXPORTER_", path.read_text(encoding="utf-8"))
     bare = re.findall(r"`([A-Z][A-Z_]+[A-Z])(?:=[^`]*)?`", FENCE.sub("", text))
-    assert set() == {*bare, *re.findall(rf"{PREFIX}([A-Z_]+)", text)} - known - NO_SETTINGS
+    ours = {name for name in bare if not name.startswith("OTEL_")}
+    assert set() == {*ours, *re.findall(rf"{PREFIX}([A-Z_]+)", text)} - known - NO_SETTINGS
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
@@ -159,10 +165,16 @@ def test_every_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_path_for_probes_answers() -> None:
-    """The admin endpoint answers the three paths that the README names."""
+    """The admin endpoint answers the four paths that the README names."""
     paths = re.findall(r"`(/[a-z]+)`", README.read_text(encoding="utf-8").partition("For probes")[2].partition("\n")[0])
-    assert ["/livez", "/readyz", "/status"] == paths
-    app = AdminApp(dict, lambda: True)
+    assert ["/livez", "/readyz", "/metrics", "/status"] == paths
+    readiness = Readiness(lambda: False)
+    readiness.start()
+
+    async def metrics() -> tuple[bytes, bytes]:
+        return b"text/plain", b""
+
+    app = AdminApp(Heartbeat(), readiness, metrics, dict)
     answers: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -170,7 +182,7 @@ def test_every_path_for_probes_answers() -> None:
 
     for path in paths:
         asyncio.run(app({"type": "http", "method": "GET", "path": path}, None, send))
-    assert [200, 200, 200] == [answer["status"] for answer in answers if "status" in answer]
+    assert [200] * 4 == [answer["status"] for answer in answers if "status" in answer]
 
 
 def test_every_place_in_the_code_exists() -> None:

@@ -87,6 +87,9 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "BATCH_MAX_SIZE": ("3MiB", "4096", 4096),
     "BATCH_MAX_DELAY": ("0s", "200ms", 0.2),
     "SHUTDOWN_TIMEOUT": ("25s", "2s", 2.0),
+    "TELEMETRY_OTLP_ENDPOINT": ("", "http://collector:4317", "http://collector:4317"),
+    "TELEMETRY_OTLP_PROTOCOL": ("grpc", "HTTP/json", "http/json"),
+    "TELEMETRY_OTLP_HEADERS": ("", "authorization=Basic%20x", SecretStr("authorization=Basic%20x")),
     "LOG_LEVEL": ("info", "DEBUG", "debug"),
     "LOG_FORMAT": ("", "text", "text"),
 }
@@ -98,7 +101,7 @@ WITH: Mapping[str, Mapping[str, str]] = {
     "EXPORTERS": {f"EXPORTER_{name}_OTLP_ENDPOINT": "http://collector:4317" for name in ("LANGFUSE", "LOGFIRE")},
 }
 # What cannot be told from what is shown: secrets.
-SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "JOURNAL_KEY")
+SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "JOURNAL_KEY", "TELEMETRY_OTLP_HEADERS")
 
 
 @pytest.fixture(autouse=True)

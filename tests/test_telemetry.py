@@ -70,8 +70,8 @@ def test_logs_type_and_length_and_never_the_value(caplog: pytest.LogCaptureFixtu
     """S8: a log line has the value's length and type."""
     Warnings(warn_sender=True).note([drop(), drop(value=5, reason=NOT_A_STRING)], 0.0)
     assert [
-        f"dropped an invalid value of user.id: {REASONS[TOO_LONG]} (string, length 300)",
-        f"dropped an invalid value of user.id: {REASONS[NOT_A_STRING]} (int, length 0)",
+        f"dropped an invalid value: key=user.id reason=too_long type=string length=300 meaning={REASONS[TOO_LONG]}",
+        f"dropped an invalid value: key=user.id reason=not_a_string type=int length=0 meaning={REASONS[NOT_A_STRING]}",
     ] == [record.getMessage() for record in caplog.records]
     assert [logging.WARNING] * 2 == [record.levelno for record in caplog.records]
     assert "s3cret" not in caplog.text

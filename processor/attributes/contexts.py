@@ -83,6 +83,8 @@ class Contexts:
 
     def agree(self, said: Context, own: Context, conflicts: set[bytes]) -> Context:
         """The strong values that a trace has seen, with those of one more span; disagreement goes to `conflicts`."""
+        if not said.values and not own.has_weak:
+            return own
         values: dict[bytes, Value] = {}
         for key, value in own.values.items():
             if value.is_weak:
@@ -94,8 +96,6 @@ class Contexts:
                 conflicts.add(key)
         if not values:
             return said
-        if not said.values and len(values) == len(own.values):
-            return own
         merged = {**said.values, **values}
         # Which keys stay must not depend on the order of arrival (S18).
         kept = sorted(merged, key=_rank)[:MAX_KEYS]

@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from processor.attributes.contexts import Contexts, with_derived
+from processor.attributes.contexts import encode_derived
 from processor.attributes.keys import LANGUAGE_KEY
 from processor.attributes.reported import label_value
-from processor.span import IS_ROOT, Context, Group, Own, Span
+from processor.span import IS_ROOT, Context, Group, Own, Span, Value
 
 _REMEMBERED: Final = 12_288  # contexts with labels
+_REMEMBERED_OUTCOMES: Final = 1024
+
+
+class _Outcome:
+    """What the same labels add to every context: their values, their keys as named in `derived`, that attribute
+    encoded, the names of the variables.
+    """
+
+    __slots__ = ("derived", "keys", "names", "values")
+
+    def __init__(self, written: Any) -> None:
+        self.values: dict[bytes, Value] = {
+            each.key: label_value(each.key, each.label, each.version) for each in written
+        }
+        self.keys = sorted(self.values)
+        self.derived = encode_derived(self.keys)
+        self.names: list[str] = [each.variable for each in written]
 
 
 class Labeller:
@@ -22,19 +39,19 @@ class Labeller:
     `evaluator` is a `processor.variables.evaluator.Evaluator`. `with_resource`, `with_baggage`: what conditions see
     (S21). `roots_only`: only root spans are evaluated. `default_key`: the attribute of the default targeting key.
     `carried`: the targeting attributes that are carried keys, so that of a resource only valid values count (S3).
-    `wanted`: what its maker wants to live as long as it. `written` and `failed` count by variable.
+    `wanted`: what its maker wants to live as long as it. `failed` counts by variable.
     """
 
     __slots__ = (
-        "carried", "condition_keys", "contexts", "default_key", "evaluator", "failed", "language_of", "memo",
-        "roots_only", "target_keys", "wanted", "with_baggage", "with_resource", "written",
+        "carried", "condition_keys", "default_key", "evaluator", "failed", "language_of", "last", "last_context",
+        "last_group", "last_trace", "memo", "outcomes", "roots_only", "target_keys", "wanted", "with_baggage",
+        "with_resource",
     )  # fmt: skip
 
     def __init__(
         self,
         evaluator: Any,
         language_of: Any,
-        contexts: Contexts,
         default_key: str,
         with_resource: bool,
         with_baggage: bool,
@@ -44,7 +61,6 @@ class Labeller:
     ) -> None:
         self.evaluator = evaluator
         self.language_of = language_of
-        self.contexts = contexts
         self.default_key = default_key.encode()
         self.with_resource = with_resource
         self.with_baggage = with_baggage
@@ -54,7 +70,12 @@ class Labeller:
         self.target_keys: list[str] = list(evaluator.targeting_attributes)
         self.condition_keys: list[str] = list(evaluator.condition_attributes)
         self.memo: dict[tuple[Context, Group], Context] = {}
-        self.written: dict[str, int] = {}
+        self.outcomes: dict[object, _Outcome] = {}
+        # The spans of a trace leave one after the other, so the last answer is usually the next one, too.
+        self.last_context: Context | None = None
+        self.last_group: Group | None = None
+        self.last_trace: bytes | None = None  # None: the answer holds for every trace
+        self.last: Context | None = None
         self.failed: dict[str, int] = {}
 
     def apply(self, trace_id: bytes, span: Span, context: Context) -> Context:
@@ -62,26 +83,40 @@ class Labeller:
         own = span.own
         if self.roots_only and not _is_root(span, own):
             return context
-        is_pending = own is not None and own.pending_parent is not None
-        attributes = own.attributes if own is not None else None
-        target = context.values.get(self.default_key)
-        is_shared = attributes is None and target is not None and isinstance(target.data, str) and target.data != ""
-        if is_shared:
-            found = self.memo.get((context, span.group))
-            if found is not None:
-                if not is_pending:
-                    self._count(found)
-                return found
-        labels = self._evaluate(trace_id, span.group, context, attributes)
+        if own is not None and own.attributes is not None:
+            return self._label(trace_id, span, context, own.attributes, False)
+        group = span.group
+        last = self.last
+        is_last = context is self.last_context and group is self.last_group
+        if last is not None and is_last and (self.last_trace is None or self.last_trace == trace_id):
+            return last
+        found = self.memo.get((context, group))
+        if found is None:
+            return self._label(trace_id, span, context, None, True)
+        self.last_context, self.last_group, self.last_trace, self.last = context, group, None, found
+        return found
+
+    def _label(
+        self, trace_id: bytes, span: Span, context: Context, attributes: dict[str, object] | None, is_shared: bool
+    ) -> Context:
+        """Evaluate; the result is remembered where it `is_shared` by spans of this context."""
+        group = span.group
+        labels = self._evaluate(trace_id, group, context, attributes)
         result = self._with_labels(context, labels.written)
-        if not is_pending:  # it stands for a span that is counted itself (S5)
-            self._count(result)
-            for name, _ in labels.failed:
-                self.failed[name] = self.failed.get(name, 0) + 1
-        if is_shared and not labels.failed:
-            if len(self.memo) >= _REMEMBERED:
-                self.memo.clear()
-            self.memo[(context, span.group)] = result
+        own = span.own
+        if labels.failed:
+            if own is None or own.pending_parent is None:  # it stands for a span that is counted itself (S5)
+                for name, _ in labels.failed:
+                    self.failed[name] = self.failed.get(name, 0) + 1
+        elif is_shared:
+            target = context.values.get(self.default_key)
+            of_trace = target is None or not isinstance(target.data, str) or target.data == ""
+            if not of_trace:
+                if len(self.memo) >= _REMEMBERED:
+                    self.memo.clear()
+                self.memo[(context, group)] = result
+            self.last_context, self.last_group, self.last = context, group, result
+            self.last_trace = trace_id if of_trace else None
         return result
 
     def forget(self) -> None:
@@ -127,17 +162,17 @@ class Labeller:
         """The context and the labels, these named as computed (S22)."""
         if not written:
             return context
-        values = dict(context.values)
-        for each in written:
-            values[each.key] = label_value(each.key, each.label, each.version)
-        derived = sorted([*context.derived, *[each.key for each in written]])
-        result = with_derived(self.contexts.make(values), derived)
-        result.labelled = [each.variable for each in written]
+        outcome = self.outcomes.get(written)
+        if outcome is None:
+            outcome = _Outcome(written)
+            if len(self.outcomes) >= _REMEMBERED_OUTCOMES:
+                self.outcomes.clear()
+            self.outcomes[written] = outcome
+        result = Context({**context.values, **outcome.values}, context.is_complete)
+        result.derived = sorted([*context.derived, *outcome.keys]) if context.derived else outcome.keys
+        result.suffix += encode_derived(result.derived) if context.derived else outcome.derived
+        result.labelled = outcome.names
         return result
-
-    def _count(self, context: Context) -> None:
-        for name in context.labelled:
-            self.written[name] = self.written.get(name, 0) + 1
 
 
 def _is_root(span: Span, own: Own | None) -> bool:

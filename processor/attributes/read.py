@@ -35,7 +35,7 @@ class Reader:
         self.labeller = labeller
         self.contexts = contexts
         self.interpreter = Interpreter(keys, contexts, max_length)
-        self.readings: dict[bytes, Reading] = {}
+        self.readings: dict[tuple[object, ...], Reading] = {}
         self.drops: list[Drop] = []
         self.resolves: list[tuple[dict[str, object], Group]] = []
 
@@ -83,16 +83,16 @@ class Reader:
         return drops
 
     def _reading(self, hits: list[Hit]) -> Reading:
-        parts: list[bytes] = []
+        parts: list[object] = []
         for hit in hits:
-            parts.append(b"%d %d %d " % (hit.slot, len(hit.key), len(hit.value)))
+            parts.append(hit.slot)
             parts.append(hit.key)
             parts.append(hit.value)
-        signature = b"".join(parts)
+        signature = tuple(parts)
         reading = self.readings.get(signature)
         if reading is None:
             reading = self.interpreter.interpret(hits)
-            if len(signature) <= MAX_BYTES:
+            if sum([len(hit.key) + len(hit.value) for hit in hits]) <= MAX_BYTES:
                 if len(self.readings) >= _REMEMBERED:
                     self.readings.clear()
                 self.readings[signature] = reading

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from processor.export.batch import Batch
+from processor.export.durations import Durations
 from processor.export.export import Attempt, Chunk, LossReason
 from processor.signals import Signal
 
@@ -34,11 +35,12 @@ class Counts:
 
 
 class Ledger:
-    """Counts by signal, attempts by outcome, and the bytes that the queue holds."""
+    """Counts by signal, attempts by outcome and how long they took, and the bytes that the queue holds."""
 
     def __init__(self) -> None:
         self.counts = {signal: Counts() for signal in Signal}
         self.attempts = dict.fromkeys(Attempt, 0)
+        self.durations = Durations()
         self.queued_bytes = 0
 
     def accept(self, chunk: Chunk) -> None:

@@ -276,6 +276,7 @@ class Queue:
         if outcome is Attempt.SUCCESS:
             self._concurrency.succeed(is_short)
         self.ledger.attempts[outcome] += 1
+        self.ledger.durations.observe(outcome, now - started)
         self._observe(outcome, now - started)
 
     def _settle(self, batch: Batch, ticket: int, result: Outcome | Exception, now: float) -> Attempt:

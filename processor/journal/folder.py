@@ -11,6 +11,7 @@ import stat
 
 from processor.journal.index import VERSION, version_of
 from processor.journal.journal import JournalProblem
+from processor.journal.tail import sync_directory
 
 _LOCK = "lock"
 _DIRECTORY = "journal_directory"
@@ -43,6 +44,7 @@ def take(directory: str, max_bytes: int) -> int:
         _inspect_parent(directory, max_bytes)
         try:
             os.mkdir(directory, 0o700)
+            sync_directory(os.path.dirname(os.path.abspath(directory)))
         except OSError as error:
             raise _not_writable(os.path.dirname(os.path.abspath(directory)), error.strerror) from None
     _inspect_folder(directory, max_bytes)

@@ -81,9 +81,10 @@ class Entry:
         return self.size + 16 + 4 * (self.parts - self.unsettled)
 
     def settle(self, parts: Iterable[int] | None) -> list[int]:
-        """These parts are done, None for all; those that were not before. Indexes that it has not are passed over."""
+        """These parts are done, None for all; of given ones those that were not before, and that it has."""
         if parts is None:
-            parts = range(self.parts)
+            self.unsettled, self.flags = 0, bytearray(self.parts)
+            return []
         flags = self.flags
         if flags is None:
             flags = self.flags = bytearray(b"\x01") * self.parts
@@ -137,11 +138,11 @@ class Index:
     def settle(self, number: int, parts: Iterable[int] | None) -> Settled | None:
         """These parts are done; what to write of it, None where they were before."""
         entry = self.entries.get(number)
-        done = entry.settle(parts) if entry is not None else None
-        if entry is None or not done:
+        if entry is None:
             return None
+        done = entry.settle(parts)
         if entry.unsettled:
-            return number, done
+            return (number, done) if done else None
         self.remove(number)
         return number, None
 

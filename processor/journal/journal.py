@@ -22,7 +22,7 @@ class Sync(StrEnum):
     """What a commit waits for.
 
     OFF and NORMAL hand the bytes to the system: they survive the process, not the machine. OFF saves the checksums of
-    bodies, a third of the cost: whoever reads a damaged body has to notice it. FULL waits for the disk.
+    bodies, a fifth of the cost: whoever reads a damaged body has to notice it. FULL waits for the disk.
     """
 
     OFF = "off"

@@ -22,7 +22,7 @@ _CHECK: Final = struct.Struct("<I")
 _SETTLED: Final = struct.Struct("<QI")
 MARK_BYTES: Final = 8
 PREFIX_BYTES: Final = _FIELDS.size + _CHECK.size
-MAX_BODY_BYTES: Final = (1 << 32) - 1
+MAX_FIELD: Final = (1 << 32) - 2  # of sizes and parts
 
 # Kinds of our own; the others are the caller's.
 SETTLES: Final = 0
@@ -31,7 +31,7 @@ MOVES: Final = 255
 FIRST: Final = 1  # of its commit
 UNCHECKED: Final = 2  # the body has no checksum
 
-_ALL: Final = (1 << 32) - 1
+_ALL: Final = MAX_FIELD + 1  # in place of a number of parts
 
 # Where a body's pieces are smaller, they are joined: 220 kB in 1,000 pieces then take 38 µs with their checksum, and
 # 183 µs one by one.

@@ -161,7 +161,7 @@ def write_all(file: int, pieces: Sequence[bytes], offset: int) -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Have the names of new files on disk. Raises `OSError`."""
+    """Have the names of new files in it on disk. Raises `OSError`."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -169,7 +169,7 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
-def load_all(places: Sequence[Place]) -> tuple[list[Draft], list[int]]:
+def load_all(places: Sequence[Place]) -> tuple[list[Draft], tuple[int, ...]]:
     """The records that can be written again, and the numbers of damaged ones. What cannot be read now is left out."""
     drafts = []
     damaged = []
@@ -184,7 +184,7 @@ def load_all(places: Sequence[Place]) -> tuple[list[Draft], list[int]]:
             drafts.append(draft)
         else:
             damaged.append(place.number)
-    return drafts, damaged
+    return drafts, tuple(damaged)
 
 
 def load(place: Place) -> Draft | None:

@@ -26,6 +26,9 @@ REFUSALS: Final[Mapping[str, str]] = {
     "slow": "the sender took too long to send a request whole",
 }
 
+# Of these, what tells the sender that the same request will never be taken.
+FOR_GOOD: Final = frozenset({"loop", "malformed", "too_large"})
+
 # An overload younger than this is answered with 1 s, an older one with 2 s: the most that S26 allows, and a
 # fifth of the ten seconds that the most impatient clients have in all.
 _LASTING_S: Final = 5.0

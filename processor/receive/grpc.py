@@ -33,6 +33,7 @@ _IDLE_MS: Final = 10 * 60_000
 _METHODS: Final[dict[str, Signal]] = {signal.grpc_method: signal for signal in Signal}
 _CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_OTHERS: Final[Mapping[str, Any]] = {}
 
 
 def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
@@ -64,7 +65,7 @@ class GrpcListener:
 
     `max_request_bytes` holds after decompression. `headers`: lower-case names of the metadata that the receiver
     wants in `Request.headers`, `*` at the end allowed, besides the hop header; binary metadata (`-bin`) is not passed
-    on.
+    on. `others`: grpcio's handlers of methods that are not OTLP's, by path.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class GrpcListener:
         admission: Admission,
         max_request_bytes: int,
         headers: Iterable[str] = (),
+        others: Mapping[str, Any] = _NO_OTHERS,
     ) -> None:
         self._endpoint = endpoint
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
         self._wanted = HeaderNames((*headers, HOP_HEADER))
+        self._others = others
         self._faults = answers.FaultLog()
         self._handlers = {signal: self._handler(signal, _NO_HEADERS) for signal in Signal}
         self._server: Any = None
@@ -117,7 +120,7 @@ class GrpcListener:
         """
         signal = _METHODS.get(details.method)
         if signal is None:
-            return None
+            return self._others.get(details.method)
         wanted = self._wanted
         for name, _ in details.invocation_metadata:
             if name in wanted:

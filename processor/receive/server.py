@@ -21,6 +21,8 @@ from processor.units import split_endpoint
 
 # Longer than the 60 s between two exports of metrics, so that SDKs find their connection still open.
 _KEEP_ALIVE_S: Final = 90
+# Connections that wait to be taken: of all containers of a pod at once, after a restart.
+_BACKLOG: Final = 1024
 
 
 class HttpServer:
@@ -58,7 +60,7 @@ class HttpServer:
         def connect() -> Connection:
             return Connection(HttpToolsProtocol(config, self._state, {}, loop), self._connections, loop)
 
-        self._server = await loop.create_server(connect, sock=listening)
+        self._server = await loop.create_server(connect, sock=listening, backlog=_BACKLOG)
         self._tick()
 
     async def stop(self, grace_s: float) -> None:
@@ -114,6 +116,6 @@ def _bind(endpoint: str) -> socket.socket:
     """A listening socket; `[::]` takes IPv4 as well, as grpcio's does."""
     host, port = split_endpoint(endpoint)
     if ":" not in host:
-        return socket.create_server((host, port), backlog=1024)
+        return socket.create_server((host, port), backlog=_BACKLOG)
     dualstack = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=dualstack)
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=dualstack)

@@ -98,16 +98,14 @@ class Buffer:
                 return
             if own.context.values:
                 self._hear(trace, own.context)
-        nodes = trace.nodes
-        known = nodes.get(span.span_id)
-        if known is None:
-            nodes[span.span_id] = span
-        elif known.state == PLACEHOLDER:
-            self._fulfil(trace, span, known)
-        else:
-            self._twins += 1
-            trace.has_twins = True
-            nodes[b"%b#%d" % (span.span_id, self._twins)] = span
+        known = trace.nodes.setdefault(span.span_id, span)
+        if known is not span:
+            if known.state == PLACEHOLDER:
+                self._fulfil(trace, span, known)
+            else:
+                self._twins += 1
+                trace.has_twins = True
+                trace.nodes[b"%b#%d" % (span.span_id, self._twins)] = span
         trace.undecided += 1
         if not span.parent_id or (not self._roots_any and (span.has_remote_parent or span.is_entry)):
             span.state |= IS_ROOT
@@ -313,6 +311,7 @@ class Buffer:
     def _let_go(self, trace: Trace, span: Span) -> None:
         """A held span has been emitted."""
         self.memory.let_go(trace, span)
+        self.waits.holds.add(self._due_tick - i64(span.due))
         if self.keeper is not None:
             self.keeper.leave(span)
         trace.held -= 1

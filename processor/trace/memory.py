@@ -146,7 +146,7 @@ class Memory:
         if trace.is_open:
             trace.unlink()
         self._hold_contexts(trace, -1)
-        trace.frozen = None
+        trace.melt()
         trace.undecided = 0
         trace.pendings = 0
         trace.placeholders = 0

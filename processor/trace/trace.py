@@ -76,6 +76,11 @@ class Trace:
         self.is_queued = False
         self.is_thawed = False
 
+    def __del__(self) -> None:
+        """Whoever lets go of it last: its chains are never left to be freed at once."""
+        self.unlink()
+        self.melt()
+
     @property
     def is_open(self) -> bool:
         """Whether it has nodes to add to."""
@@ -108,7 +113,7 @@ class Trace:
         while frozen is not None:
             count += self.recall(frozen.context, frozen.ids)
             frozen = frozen.more
-        self.frozen = None
+        self.melt()
         self.is_thawed = True
         return count
 
@@ -122,6 +127,15 @@ class Trace:
                 span.state = _REMEMBERED
                 self.nodes[span_id] = span
         return len(self.nodes) - before
+
+    def melt(self) -> None:
+        """Let go of the frozen ids, one by one: thousands of contexts freed at once would overflow the C stack."""
+        frozen = self.frozen
+        self.frozen = None
+        while frozen is not None:
+            more = frozen.more
+            frozen.more = None
+            frozen = more
 
     def unlink(self) -> None:
         """Let go of the nodes, link by link: a long chain freed at once would overflow the C stack, a cycle never."""

@@ -12,20 +12,23 @@ from math import floor
 from mypy_extensions import i64
 
 from processor.span import DECIDED, EMITTED, PLACEHOLDER, Group
+from processor.trace.holds import Holds
 from processor.trace.trace import Trace
 
 
 class Waits:
     """Traces by tick.
 
-    `tick_s` is the length of a tick in seconds; ticks are counted from `start_s`, set by the first look.
+    `tick_s` is the length of a tick in seconds; ticks are counted from `start_s`, set by the first look. `holds` counts
+    the waits that are over.
     """
 
-    __slots__ = ("by_tick", "start_s", "tick_s")
+    __slots__ = ("by_tick", "holds", "start_s", "tick_s")
 
     def __init__(self, tick_s: float) -> None:
         self.tick_s = tick_s
         self.start_s = -1.0
+        self.holds = Holds(tick_s)
         self.by_tick: dict[int, dict[Trace, None]] = {}
 
     def begin(self, now_s: float) -> None:

@@ -88,6 +88,29 @@ class Cursor:
             raise Malformed("a length past its message")
         return size
 
+    def enter(self, tag: i64, end: i64) -> i64:
+        """Move into the length-delimited field that begins at `pos` and return its size; -1 and no move where its tag
+        is another one.
+        """
+        data = self.data
+        pos: i64 = self.pos
+        if pos + 2 < end and data[pos] == tag:
+            size: i64 = data[pos + 1]
+            pos += 2
+            if size >= 128 and data[pos] < 128:
+                size += (data[pos] - 1) << 7
+                pos += 1
+            elif size >= 128:
+                pos = end + 1
+            if size <= end - pos:
+                self.pos = pos
+                return size
+        pos = self.pos
+        if self.tag(end) == tag:
+            return self.length(end)
+        self.pos = pos
+        return -1
+
     def skip(self, tag: i64, end: i64) -> None:
         """Move behind the field whose tag was just read."""
         wire_type: i64 = tag & 7

@@ -43,7 +43,7 @@ class Framer:
     chunk, the chunk grows rather than that it is written again for each span.
     """
 
-    __slots__ = ("around", "chunks", "count", "extras", "max_bytes", "max_spans", "sections", "size")
+    __slots__ = ("around", "chunks", "count", "extras", "max_bytes", "max_spans", "room", "sections", "size")
 
     def __init__(self, max_spans: int, max_bytes: int) -> None:
         self.max_spans: i64 = max_spans
@@ -51,6 +51,7 @@ class Framer:
         self.sections: dict[Group, _Section] = {}
         self.extras: dict[bytes, None] = {}
         self.around: i64 = 0  # bytes of resources, scopes and so on in this chunk
+        self.room: i64 = self.max_bytes  # how many bytes of spans it may have
         self.size: i64 = 0  # bytes of spans
         self.count: i64 = 0
         self.chunks: list[tuple[bytes, int, Origin]] = []
@@ -58,7 +59,7 @@ class Framer:
     def add(self, group: Group, raw: bytes, suffix: bytes) -> None:
         """One more span."""
         length: i64 = len(raw) + len(suffix)
-        if self.count >= self.max_spans or (self.count and self.size + length > self._room()):
+        if self.count >= self.max_spans or (self.count and self.size + length > self.room):
             self._flush()
         section = self.sections.get(group)
         if section is None:
@@ -84,17 +85,13 @@ class Framer:
         self.chunks = []
         return chunks
 
-    def _room(self) -> i64:
-        """How many bytes of spans this chunk may have."""
-        rest: i64 = self.max_bytes - self.around
-        return rest if rest > self.around else self.around
-
     def _surround(self, group: Group) -> None:
         """Count what a further group brings along."""
         self.around += len(group.resource) + len(group.scope) + 24
         if group.extra and group.extra not in self.extras:
             self.extras[group.extra] = None
             self.around += len(group.extra)
+        self.room = max(self.max_bytes - self.around, self.around)
 
     def _flush(self) -> None:
         if not self.count:
@@ -107,6 +104,7 @@ class Framer:
         self.sections = {}
         self.extras = {}
         self.around = 0
+        self.room = self.max_bytes
         self.size = 0
         self.count = 0
 

@@ -134,18 +134,19 @@ class Scan:
         since: i64 = start
         while cursor.pos < end:
             field: i64 = cursor.pos
-            tag: i64 = cursor.tag(end)
-            if tag == wanted:
-                kept.append(data[since:field])
-                size: i64 = cursor.length(end)
+            size: i64 = cursor.enter(wanted, end)
+            if size >= 0:
+                if since < field:
+                    kept.append(data[since:field])
                 parts.append(cursor.pos)
                 cursor.pos += size
                 parts.append(cursor.pos)
                 since = cursor.pos
-            elif tag >> 3 == wanted >> 3:
+                continue
+            tag: i64 = cursor.tag(end)
+            if tag >> 3 == wanted >> 3:
                 raise Malformed("a wrong wire type")
-            else:
-                cursor.skip(tag, end)
+            cursor.skip(tag, end)
         kept.append(data[since:end])
         return b"".join(kept), parts
 
@@ -193,11 +194,10 @@ class Scan:
         end: i64 = section.end
         reader = SpanReader(self.data, section.interest)
         while cursor.pos < end and max_spans > 0:
-            tag: i64 = cursor.tag(end)
-            if tag != 0x12:
-                cursor.skip(tag, end)
+            size: i64 = cursor.enter(0x12, end)
+            if size < 0:
+                cursor.skip(cursor.tag(end), end)
                 continue
-            size: i64 = cursor.length(end)
             stop: i64 = cursor.pos + size
             max_spans -= 1
             try:

@@ -27,13 +27,14 @@ _IS_REMOTE: Final = 0x200
 class SpanReader:
     """Reads the spans of one buffer. `trace_id` and `hits` are those of the span read last: no span keeps them."""
 
-    __slots__ = ("cursor", "data", "hits", "interest", "maybe", "trace_id")
+    __slots__ = ("cursor", "data", "hits", "interest", "known", "maybe", "trace_id")
 
     def __init__(self, data: bytes, interest: Interest) -> None:
         self.data = data
         self.cursor = Cursor(data)
         self.interest = interest
         self.maybe = interest.maybe
+        self.known = interest.known
         self.trace_id = b""
         self.hits: list[Hit] | None = None
 
@@ -52,8 +53,18 @@ class SpanReader:
         kind: i64 = 0
         flags: i64 = 0
         hits: list[Hit] | None = None
+        known = self.known
         while pos < end:
             tag: i64 = data[pos]
+            if tag == _ATTRIBUTES and known is not None and pos + 3 < end:
+                width = known.get(data[pos : pos + 8 + data[pos + 3]])
+                if width is not None:
+                    if width > 0:
+                        pos += width
+                        continue
+                    if pos - width <= end and data[pos - width - 1] < 128:
+                        pos -= width
+                        continue
             pos += 1
             if tag >= 128:
                 if tag == 0x85 and pos < end and data[pos] == 1:
@@ -84,8 +95,12 @@ class SpanReader:
                 if stop > end:
                     raise Malformed("a length past its message")
                 if tag == _ATTRIBUTES:
-                    if not self.is_plain(pos, stop):
-                        hit = self.attribute(pos, stop)
+                    key_end: i64 = self.usual(pos, stop)
+                    if key_end > 0:
+                        if known is not None and size < 128:
+                            self.interest.learn(data[pos - 2 : stop])
+                    else:
+                        hit = self.attribute(pos, stop) if key_end == 0 else self.hit(pos + 2, -key_end, stop)
                         if hit is not None:
                             if hits is None:
                                 hits = []
@@ -135,36 +150,60 @@ class SpanReader:
             span.is_entry = True
         return span
 
-    def is_plain(self, start: i64, end: i64) -> bool:
-        """Whether the KeyValue at [start, end) is sound and of no interest, told from the usual shape.
+    def usual(self, start: i64, end: i64) -> i64:
+        """Where the key ends of a KeyValue of the usual shape, which is sound then; negative if it may be of interest.
 
-        That is a short key, of no interest by its length and last byte, then a short value that is a string, a bool
-        or an integer. False says nothing: `attribute` decides.
+        That is a short key, then a string, a number or a bool. 0 says nothing: `attribute` decides.
         """
         data = self.data
         size: i64 = end - start
-        if size < 6 or size >= 128 or data[start] != 0x0A:
-            return False
+        if size < 6 or data[start] != 0x0A:
+            return 0
         length: i64 = data[start + 1]
         at: i64 = start + 2 + length
-        if at + 4 > end or data[at] != 0x12 or data[at + 1] + at + 2 != end or length == 0:
-            return False
-        if self.maybe[length * 256 + data[at - 1]]:
-            return False
+        if length >= 128 or at + 4 > end or data[at] != 0x12 or length == 0:
+            return 0
+        is_maybe: i64 = self.maybe[length * 256 + data[at - 1]]
+        if size >= 128:
+            return at if not is_maybe and self.is_text(at + 1, end) else 0
+        if data[at + 1] + at + 2 != end:
+            return 0
         kind: i64 = data[at + 2]
         if kind == 0x0A:
-            return data[at + 3] + at + 4 == end
-        if kind != 0x18 and kind != 0x10:
+            if data[at + 3] + at + 4 != end:
+                return 0
+        elif kind == 0x21:
+            if end - at != 11:
+                return 0
+        elif kind == 0x18 or kind == 0x10:
+            last: i64 = end - 1
+            pos: i64 = at + 3
+            if last - pos >= 10 or data[last] >= 128:
+                return 0
+            while pos < last:
+                if data[pos] < 128:
+                    return 0
+                pos += 1
+        else:
+            return 0
+        return -at if is_maybe else at
+
+    def is_text(self, start: i64, end: i64) -> bool:
+        """Whether [start, end) is a length and, filling it, an AnyValue that is one string."""
+        cursor = self.cursor
+        cursor.pos = start
+        size: i64 = cursor.length(end)
+        if cursor.pos + size != end or size == 0 or self.data[cursor.pos] != 0x0A:
             return False
-        last: i64 = end - 1
-        at += 3
-        if last - at >= 10 or data[last] >= 128:
-            return False
-        while at < last:
-            if data[at] < 128:
-                return False
-            at += 1
-        return True
+        cursor.pos += 1
+        size = cursor.length(end)
+        return cursor.pos + size == end
+
+    def hit(self, start: i64, end: i64, stop: i64) -> Hit | None:
+        """The hit of a key at [start, end) whose one short value fills the rest up to `stop`, if it is of interest."""
+        key = self.data[start:end]
+        slot: i64 = self.interest.slot(key)
+        return None if slot == NONE else Hit(slot, key, self.data[end + 2 : stop])
 
     def attribute(self, start: i64, end: i64) -> Hit | None:
         """The KeyValue at [start, end), fields in any order, checked in full; a hit if its key is of interest.

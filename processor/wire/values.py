@@ -113,8 +113,14 @@ def _items(encoded: bytes) -> list[object]:
     return items
 
 
+# One byte each: most tags and lengths are.
+_SMALL: Final[list[bytes]] = [bytes([number]) for number in range(128)]
+
+
 def encode_varint(number: int) -> bytes:
     """A non-negative number as a varint."""
+    if number < 128:
+        return _SMALL[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -29,6 +29,7 @@ METRICS = {
     "spans_per_s": Metric("spans a second at full load", ",.0f", more_is_better=True),
     "p50_ms": Metric("send to sink at a fifth of full load, p50 (ms)", ".2f"),
     "p99_ms": Metric("send to sink at a fifth of full load, p99 (ms)", ".2f"),
+    "ready_ms": Metric("launch to ready (ms)", ",.0f"),
     "idle_mib": Metric("resident memory, idle (MiB)", ".1f"),
     "peak_mib": Metric("resident memory, peak (MiB)", ".1f"),
     "held_ratio": Metric("memory of a waiting span, in its bytes on the wire", ".2f"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigtrace import CHAIN, FAN_OUT, TREE
-from scenarios import Held, Outage, Recovery, Release, Scenario, Steady
+from scenarios import Held, Outage, Recovery, Release, Scenario, Start, Steady
 from subjects import Collector, Processor, Relay, Subject
 from workload import CARRIED, HTTP, Workload
 
@@ -74,9 +74,12 @@ def main_rows(python: str, source: Path) -> list[Row]:
     labelled, kept = Processor(python, _VARIABLES), Processor(python, _JOURNAL)
     limited, spilling = Processor(python, _LIMITED), Processor(python, _JOURNAL | _LIMITED)
     all_keys = tuple(CARRIED)
+    scraped = Steady(_PLAIN, _IDS, whole=False, scraped=True)
     return [
         Row("relay", "relay", Relay(), Steady(_PLAIN)),
         Row("default", "processor, defaults", default, Steady(_PLAIN, _IDS), "relay", _IDLE | _PROMPT),
+        Row("scraped", "  metrics read each second", default, scraped, "default", _cpu(1.05)),
+        Row("start", "  started", default, Start(), None, {"ready_ms": Bar(value=1000)}),
         Row("baggage", "processor, two baggage keys", baggage, Steady(_PLAIN, all_keys), "relay", _cpu(2.0)),
         Row("interpreted", "  interpreted", interpreted, Steady(_PLAIN, all_keys, whole=False), "relay", _cpu(5.0)),
         Row("http", "  OTLP/HTTP in", baggage, Steady(_HTTP, all_keys, whole=False), "relay", _cpu(2.0)),

@@ -6,9 +6,11 @@ arrived at the sink, so that nothing it still owed is left out.
 
 from __future__ import annotations
 
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,12 +71,13 @@ class Scene:
 class Steady:
     """Full load: cost a span, throughput, peak memory, loss. Where `whole`, idle memory before and a fifth of it after.
 
-    `keys`: what each span of a sample must bear at the sink.
+    `keys`: what each span of a sample must bear at the sink. `scraped`: ask the processor for its metrics once a second.
     """
 
     workload: Workload
     keys: tuple[str, ...] = ()
     whole: bool = True
+    scraped: bool = False
 
     def run(self, scene: Scene, subject: Subject) -> Figures:
         """One measurement."""
@@ -84,7 +87,8 @@ class Steady:
                 scene.settle()
                 figures["idle_mib"] = running.meter.resident_mib()
             endpoint = running.endpoints[self.workload.transport]
-            with Worker("load.py", endpoint=endpoint, workload=asdict(self.workload)) as load:
+            scraper = scraping(running.admin) if self.scraped else nullcontext()
+            with scraper, Worker("load.py", endpoint=endpoint, workload=asdict(self.workload)) as load:
                 figures |= self._full(scene, running, load)
                 if self.whole:
                     figures |= self._paced(scene, load, figures["spans_per_s"])
@@ -126,6 +130,50 @@ def _full_figures(sent: Answer, report: Answer, cpu_s: float) -> Figures:
         "wrong": report["wrong"],
         "refusals": sent["refusals"],
     }
+
+
+@contextmanager
+def scraping(admin: str) -> Iterator[None]:
+    """Read `/metrics` once a second, as Prometheus would at its fastest; the first time before anything else."""
+    is_over = threading.Event()
+
+    def scrape() -> None:
+        with urllib.request.urlopen(f"http://{admin}/metrics", timeout=_QUIET_S) as answer:
+            answer.read()
+
+    def scrape_on() -> None:
+        while not is_over.wait(1.0):
+            scrape()
+
+    scrape()
+    thread = threading.Thread(target=scrape_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From the launch of the processor until it says that it is ready."""
+
+    def run(self, scene: Scene, subject: Subject) -> Figures:
+        """One measurement."""
+        with scene.running(subject) as running:
+            while not _is_ready(running.admin):
+                running.require_alive()
+                time.sleep(0.005)
+            return {"ready_ms": (time.monotonic() - running.started_s) * 1e3}
+
+
+def _is_ready(admin: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{admin}/readyz", timeout=_QUIET_S) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # not listening yet, or 503
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,4 +284,4 @@ class Recovery:
         }
 
 
-Scenario = Steady | Held | Release | Outage | Recovery
+Scenario = Steady | Start | Held | Release | Outage | Recovery

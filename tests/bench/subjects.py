@@ -126,14 +126,19 @@ class Collector:
 
 
 class Running:
-    """A started subject: its addresses by transport, and its meter. Ends with the `with` block."""
+    """A started subject: its addresses by transport, and its meter. Ends with the `with` block.
+
+    `admin`: the processor's admin endpoint; `started_s`: when it was launched, by the monotonic clock.
+    """
 
     def __init__(self, subject: Subject, sink: str, scratch: Path) -> None:
         grpc, http, admin = (f"127.0.0.1:{port}" for port in _free_ports(3))
         self.endpoints = {GRPC: grpc, HTTP: http}
+        self.admin = admin
         launch = subject.launch(Place(grpc, http, admin, sink, scratch))
         self._log = scratch / "log"
         with self._log.open("wb") as log:
+            self.started_s = time.monotonic()
             self._process = subprocess.Popen(
                 launch.command, cwd=scratch, env={**_clean_environment(), **launch.environment}, stdout=log, stderr=log
             )
@@ -173,7 +178,7 @@ class Running:
             try:
                 socket.create_connection((host, int(port)), timeout=1).close()
             except OSError:
-                time.sleep(0.05)
+                time.sleep(0.01)
                 continue
             return
         raise SubjectError(f"did not listen within {_START_S:g} s")

@@ -80,6 +80,10 @@ class Backend:
         spans = [span for each in list(self.received) for span in each.spans]
         return [span for span in spans if not trace_ids or span.trace_id in trace_ids]
 
+    def requests(self) -> list[ExportTraceServiceRequest]:
+        """The requests with spans, as opentelemetry-proto reads them."""
+        return [each.request for each in list(self.received) if each.request is not None]
+
     def raw_spans(self) -> list[bytes]:
         """The bytes of all spans."""
         requests = [envelope_pb2.Request.FromString(each.body) for each in list(self.received) if "race" in each.name]
@@ -155,7 +159,7 @@ def _handler(backend: Backend, answer: Answer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self._read_body()
             response = answer(self)
             if response is True:
                 return
@@ -166,6 +170,16 @@ def _handler(backend: Backend, answer: Answer) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-length", str(len(response or b"")))
             self.end_headers()
             self.wfile.write(response or b"")
+
+        def _read_body(self) -> bytes:
+            if "content-length" in self.headers:
+                return self.rfile.read(int(self.headers["content-length"]))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -45,6 +47,51 @@ def attributes(span: Span) -> dict[str, str]:
     pairs = [(each.key, each.value.string_value) for each in span.attributes]
     assert len(pairs) == len(dict(pairs)), pairs
     return dict(pairs)
+
+
+def walk(request: ExportTraceServiceRequest) -> Iterator[tuple[tuple[bytes, ...], Span]]:
+    """Every span, after all that is around it: what request, resource and scope say, unknown fields included."""
+    for part in request.resource_spans:
+        for scope in part.scope_spans:
+            around = (_without(request, "resource_spans"), _without(part, "scope_spans"), _without(scope, "spans"))
+            for span in scope.spans:
+                yield around, span
+
+
+def flatten(request: ExportTraceServiceRequest) -> Counter[tuple[bytes, ...]]:
+    """Every span with everything around it, whatever the grouping."""
+    return Counter((*around, span.SerializeToString(deterministic=True)) for around, span in walk(request))
+
+
+def assert_named(
+    sent: Iterable[ExportTraceServiceRequest],
+    arrived: Iterable[ExportTraceServiceRequest],
+    owner: Mapping[str, str],
+) -> None:
+    """S10, S11: each span that was sent arrived once, names its owner, and is else as it was sent.
+
+    Spans of other traces may have arrived, too.
+    """
+    originals = {span.span_id: (around, span) for request in sent for around, span in walk(request)}
+    traces = {span.trace_id for _, span in originals.values()}
+    found = [(around, span) for request in arrived for around, span in walk(request) if span.trace_id in traces]
+    assert sorted(originals) == sorted(span.span_id for _, span in found)
+    for around, span in found:
+        original_around, original = originals[span.span_id]
+        named = attributes(span)
+        assert owner == {key: named.get(key) for key in owner}, span
+        rest = Span()
+        rest.CopyFrom(span)
+        del rest.attributes[len(original.attributes) :]
+        assert (original_around, original) == (around, rest)
+        assert named.keys() - attributes(rest).keys() == owner.keys() - attributes(original).keys()
+
+
+def _without(message: Message, field: str) -> bytes:
+    rest = type(message)()
+    rest.CopyFrom(message)
+    rest.ClearField(field)
+    return rest.SerializeToString(deterministic=True)
 
 
 def make_span(trace_id: bytes, number: int, parent: int = 0, name: str = "", **texts: str) -> Span:

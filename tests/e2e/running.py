@@ -60,10 +60,11 @@ def is_listening(port: int) -> bool:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a process: what Python needs, and settings, names without prefix."""
+    """The environment of a process: what Python needs, and settings, names without prefix but for `OTEL_…`."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     source = str(Path(processor.__file__).parent.parent)
-    return {**kept, "PYTHONPATH": source, **{f"SPAN_PROCESSOR_{name}": value for name, value in settings.items()}}
+    given = {name if name.startswith("OTEL_") else f"SPAN_PROCESSOR_{name}": value for name, value in settings.items()}
+    return {**kept, "PYTHONPATH": source, **given}
 
 
 class Processor:
@@ -109,6 +110,11 @@ class Processor:
     def is_running(self) -> bool:
         assert self._process is not None
         return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def send_signal(self, number: int) -> None:
         assert self._process is not None

@@ -14,7 +14,7 @@ from running import eventually, free_ports
 
 METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 SPANS_A_REQUEST = 50
-TEXT = "x" * 1000
+TEXT = "x" * 16_000
 
 
 def settings_of(**backends: Backend) -> dict[str, str]:
@@ -28,7 +28,7 @@ def settings_of(**backends: Backend) -> dict[str, str]:
 
 
 def make_body(number: int) -> bytes:
-    """A request of 50 KB, a trace of its own."""
+    """A request of 800 KB, a trace of its own."""
     trace_id = number.to_bytes(16, "big")
     spans = [make_span(trace_id, 1, user__id="ann", text=TEXT)]
     return make_request(*spans, *(make_span(trace_id, each, 1, text=TEXT) for each in range(2, SPANS_A_REQUEST + 1)))
@@ -83,8 +83,8 @@ def test_dead_slow_and_well(run: Callable[..., Any], backend: Callable[..., Any]
 def test_a_full_one_loses_its_oldest(run: Callable[..., Any], backend: Callable[..., Any]) -> None:
     """S27: over its share the dead one loses its oldest, counted; no request is refused, and the other gets all."""
     well, dead = backend().start(), backend(port=free_ports(1)[0])
-    processor = run(MEMORY_LIMIT="4MiB", RECEIVER_MAX_REQUEST_SIZE="1MiB", **settings_of(well=well, dead=dead))
-    for start in range(1, 61, 5):  # 3 MB, where its share is 1.5
+    processor = run(MEMORY_LIMIT="64MiB", **settings_of(well=well, dead=dead))
+    for start in range(1, 61, 5):  # 48 MB, where its share is 25
         assert 5 == send(processor.grpc_port, range(start, start + 5))
         well.collect((start + 4) * SPANS_A_REQUEST)
     found = processor.accounting()
@@ -106,7 +106,7 @@ def test_refuses_when_all_are_full(run: Callable[..., Any], backend: Callable[..
     enough to take them again.
     """
     first, second = backend(port=free_ports(1)[0]), backend(port=free_ports(1)[0])
-    processor = run(MEMORY_LIMIT="4MiB", RECEIVER_MAX_REQUEST_SIZE="1MiB", **settings_of(a=first, b=second))
+    processor = run(MEMORY_LIMIT="64MiB", **settings_of(a=first, b=second))
     accepted = 0
     code = grpc.StatusCode.OK
     while code is grpc.StatusCode.OK:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from messages import call_grpc, call_http, make_span
+from messages import call_grpc, call_http, flatten, make_span
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -96,24 +95,6 @@ def varint(number: int) -> bytes:
         parts.append(number & 127 | 128)
         number >>= 7
     return bytes((*parts, number))
-
-
-def flatten(request: ExportTraceServiceRequest) -> Counter[tuple[bytes, ...]]:
-    """Every span with everything around it, unknown fields included, whatever the grouping."""
-    found: Counter[tuple[bytes, ...]] = Counter()
-    for part in request.resource_spans:
-        for scope in part.scope_spans:
-            for span in scope.spans:
-                around = (_without(request, "resource_spans"), _without(part, "scope_spans"), _without(scope, "spans"))
-                found[(*around, span.SerializeToString(deterministic=True))] += 1
-    return found
-
-
-def _without(message: Message, field: str) -> bytes:
-    rest = type(message)()
-    rest.CopyFrom(message)
-    rest.ClearField(field)
-    return rest.SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending"])

@@ -8,12 +8,13 @@ from typing import Any
 
 import grpc
 import pytest
-from messages import attributes, call_http, write_json
+from messages import assert_named, call_http, write_json
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -23,6 +24,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
     SpanProcessor,
 )
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 NAMES = ("answer", "retrieve", "embed", "generate")
 
@@ -52,6 +54,7 @@ def together(exporter: SpanExporter) -> SpanProcessor:
 TRANSPORTS: dict[str, tuple[Callable[[Any], SpanExporter], Callable[[SpanExporter], SpanProcessor]]] = {
     "grpc": (lambda p: GrpcExporter(endpoint=p.grpc_endpoint), at_once),
     "grpc gzip": (lambda p: GrpcExporter(endpoint=p.grpc_endpoint, compression=grpc.Compression.Gzip), together),
+    "grpc deflate": (lambda p: GrpcExporter(endpoint=p.grpc_endpoint, compression=grpc.Compression.Deflate), at_once),
     "http": (lambda p: HttpExporter(endpoint=f"{p.http_endpoint}/v1/traces"), at_once),
     "http gzip": (
         lambda p: HttpExporter(endpoint=f"{p.http_endpoint}/v1/traces", compression=Compression.Gzip),
@@ -65,34 +68,32 @@ TRANSPORTS: dict[str, tuple[Callable[[Any], SpanExporter], Callable[[SpanExporte
 }
 
 
-def send_trace(span_processor: SpanProcessor, user: str) -> bytes:
-    """A trace as an application makes it, with user and session on its root alone; its id."""
+def send_trace(span_processor: SpanProcessor, user: str) -> ExportTraceServiceRequest:
+    """A trace as an application makes it, with user and session on its root alone; what the SDK encodes of it."""
     provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
     provider.add_span_processor(span_processor)
+    memory = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
     tracer = provider.get_tracer("checkout", "1.2")
-    with tracer.start_as_current_span("answer", attributes={"user.id": user, "session.id": "s-1"}) as root:
+    with tracer.start_as_current_span("answer", attributes={"user.id": user, "session.id": "s-1"}):
         with tracer.start_as_current_span("retrieve"), tracer.start_as_current_span("embed"):
             pass
         with tracer.start_as_current_span("generate", kind=trace.SpanKind.CLIENT, attributes={"gen_ai.system": "x"}):
             pass
     provider.shutdown()
-    return root.get_span_context().trace_id.to_bytes(16, "big")
+    return encode_spans(memory.get_finished_spans())
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_trace_of_the_sdk_is_named(transport: str, way: Any) -> None:
-    """S10, S11: whatever the transport and the downstream's protocol, every span has user.id and session.id, once."""
+    """S10, S11: whatever the transport and the downstream's protocol, every span is named, and else as it was sent."""
     exporter, span_processor = TRANSPORTS[transport]
     user = f"user-{secrets.token_hex(4)}"
-    trace_id = send_trace(span_processor(exporter(way.processor)), user)
+    sent = send_trace(span_processor(exporter(way.processor)), user)
+    trace_id = sent.resource_spans[0].scope_spans[0].spans[0].trace_id
     spans = way.backend.collect(len(NAMES), trace_id)
     assert sorted(NAMES) == sorted(span.name for span in spans)
-    for span in spans:
-        found = attributes(span)
-        assert (user, "s-1") == (found["user.id"], found["session.id"])
-    assert [{"gen_ai.system": "x", "user.id": user, "session.id": "s-1"}] == [
-        attributes(span) for span in spans if span.name == "generate"
-    ]
+    assert_named([sent], way.backend.requests(), {"user.id": user, "session.id": "s-1"})
 
 
 def test_the_downstream_sees_who_sends(way: Any) -> None:

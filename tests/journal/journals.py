@@ -34,6 +34,14 @@ def crash(journal: Journal) -> None:
     os.close(journal._lock)
 
 
+def child_environment() -> dict[str, str]:
+    """For a process that is to see the same sources as this one, wherever it starts."""
+    paths = os.environ.get("PYTHONPATH")
+    return os.environ | (
+        {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))} if paths else {}
+    )
+
+
 def segments(folder: Path) -> list[Path]:
     """The segments on disk, oldest first."""
     return sorted(path for path in folder.iterdir() if path.suffix == ".v1")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from journals import bodies_at, crash, fill, open_at, segments, unsettled
 
+from processor.journal.journal import JournalProblem
 from processor.journal.record import PREFIX_BYTES
 from processor.journal.recovery import Recovery
 
@@ -219,6 +222,26 @@ def test_a_segment_that_vanishes_while_it_is_used(written: Path) -> None:
 
     asyncio.run(main())
     assert ([], 0) == bodies_at(written)
+
+
+def test_a_disk_that_does_not_give_a_segment(written: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What the disk cannot read is damaged, counted and warned of, and the journal opens."""
+    with mock.patch.object(os, "pread", side_effect=OSError(errno.EIO, "I/O error")):
+        journal = open_at(written)
+    assert ([], 1) == (journal.recovered(), journal.damaged)
+    assert "cannot be read: I/O error" in caplog.text
+    crash(journal)
+
+
+def test_a_segment_that_may_not_be_read_is_no_damage(written: Path) -> None:
+    """Where the system denies a file that may be read another time, the journal does not open, and deletes nothing."""
+    (path,) = segments(written)
+    denied = mock.patch.object(os, "pread", side_effect=OSError(errno.EACCES, "Permission denied"))
+    with denied, pytest.raises(JournalProblem) as caught:
+        open_at(written)
+    assert f"cannot read {written}: Permission denied; name another" == str(caught.value)
+    assert (BODIES, 0) == bodies_at(written)
+    assert path in segments(written)
 
 
 @pytest.mark.parametrize("bodies", [(220_000, 400), (1, 20_000)], ids=["large", "small"])

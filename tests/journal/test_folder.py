@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journals import MAX_BYTES, crash, fill, open_at, segments
+from journals import MAX_BYTES, child_environment, crash, fill, open_at, segments
 
 from processor.journal.folder import inspect
 from processor.journal.journal import JournalProblem
 
 NOBODY = 65534
-ROOT = Path(__file__).parents[2]
 
 
 def problem(folder: Path, max_bytes: int = MAX_BYTES) -> tuple[str, str]:
@@ -140,9 +139,8 @@ def test_read_only(passable: Path, which: str) -> None:
     closed.chmod(0o500)
     if os.geteuid() == 0:  # root may write anywhere: nobody is to try
         os.chown(closed, NOBODY, NOBODY)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)} if "PYTHONPATH" in os.environ else dict(os.environ)
     arguments = [sys.executable, "-c", OPEN.format(nobody=NOBODY), str(folder)]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    done = subprocess.run(arguments, env=child_environment(), capture_output=True, text=True)
     text = f"cannot write to {closed}: not permitted, or read-only; name a folder that can be written to"
     assert (f"journal_directory {text}\n", "") == (done.stdout, done.stderr)
     closed.chmod(0o700)

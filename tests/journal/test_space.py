@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from journals import bodies_at, crash, disk_bytes, fill, open_at, segments, unsettled, until
+from journals import PATIENCE_S, bodies_at, crash, disk_bytes, fill, open_at, segments, unsettled, until
 
+from processor.journal import store
 from processor.journal.journal import JournalFailed
+from processor.journal.tail import Place, read_body
 
 pytestmark = pytest.mark.usefixtures("small")
 SEGMENT_BYTES = 4096
@@ -103,24 +106,47 @@ def test_a_damaged_record_is_not_carried(folder: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_body_can_be_read_while_its_segment_goes(folder: Path) -> None:
-    """Reading finds an item wherever it is carried meanwhile."""
+def test_a_body_is_read_where_it_went(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item that is carried while it is read is found where it is then, and is not taken for damaged."""
+    carried = threading.Event()
+
+    def read_late(place: Place) -> bytes | None:
+        assert carried.wait(PATIENCE_S)
+        return read_body(place)
+
+    monkeypatch.setattr(store, "read_body", read_late)
 
     async def main() -> None:
         journal = open_at(folder, MAX_BYTES)
         (held,) = await fill(journal, b"held" * 100)
-
-        async def read() -> None:
-            for _ in range(200):
-                assert b"held" * 100 == await journal.read(held)
-
-        async def write() -> None:
-            for _ in range(200):
-                (number,) = await fill(journal, b"x" * 1000)
-                journal.settle(number)
-
-        await asyncio.gather(read(), write())
+        reading = asyncio.create_task(journal.read(held))
+        (path,) = segments(folder)
+        while path.exists():
+            (number,) = await fill(journal, b"x" * 1000)
+            journal.settle(number)
+        carried.set()
+        assert b"held" * 100 == await reading
         assert 0 == journal.damaged
+        await journal.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_too_large_to_be_carried_stays(folder: Path) -> None:
+    """Where a pinned item does not fit behind the others it stays where it is, and commits pass until there is no room."""
+
+    async def main() -> None:
+        journal = open_at(folder, MAX_BYTES)
+        (held,) = await fill(journal, b"h" * 20_000)
+        while journal.has_room(1100):
+            (number,) = await fill(journal, b"x" * 1000)
+            journal.settle(number)
+            await journal.commit()
+        assert journal.is_healthy
+        assert disk_bytes(folder) <= MAX_BYTES
+        journal.settle(held)
+        await journal.commit()
+        assert journal.used_bytes < 2 * SEGMENT_BYTES
         await journal.close()
 
     asyncio.run(main())

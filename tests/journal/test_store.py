@@ -76,8 +76,9 @@ def test_a_move_counts_with_its_commit(folder: Path) -> None:
         journal = open_at(folder)
         (held,) = await fill(journal, b"held", parts=2)
         ready = journal.append(2, b"", [b"ready"], 1)
-        journal.move(held, [0])
+        journal.move(held, [0, -1, 2, 1 << 40])
         journal.move(held, [1])
+        journal.move(12345)
         assert 2 == journal.live_items
         await journal.commit()
         assert 1 == journal.live_items
@@ -129,14 +130,14 @@ def test_an_item_of_many_pieces(folder: Path) -> None:
     async def main() -> None:
         journal = open_at(folder)
         journal.append(1, b"", pieces, 1)
-        journal.append(1, b"", pieces[0][:3000:1000] and [piece[:3] for piece in pieces], 1)
+        journal.append(1, b"", [piece[:3] for piece in pieces], 1)
         await journal.close()
 
     asyncio.run(main())
     assert ([b"".join(pieces), b"".join(piece[:3] for piece in pieces)], 0) == bodies_at(folder)
 
 
-@pytest.mark.parametrize(("kind", "parts"), [(0, 1), (255, 1), (1, 0)])
+@pytest.mark.parametrize(("kind", "parts"), [(0, 1), (255, 1), (1, 0), (1, 1 << 32)])
 def test_refuses_what_is_no_item(folder: Path, kind: int, parts: int) -> None:
     """Kinds of the journal's own, and items without parts, are the caller's mistake."""
     journal = open_at(folder)

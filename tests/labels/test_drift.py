@@ -34,7 +34,7 @@ def test_another_label_is_drift(product: Make, variable: Make, caplog: pytest.Lo
         assert {"a": "off", "a.version": "2"} == left.labels
     made.send(resolve(9, version=4), **SCOPE)
     assert {"a": 4} == made.status()["drifted"]
-    told = "the application resolves the variable a differently: it runs on another configuration"
+    told = "the application resolves a variable differently, on another configuration: variable=a"
     assert [told] == caplog.messages
     made.now_s += 61
     made.send(resolve(10, version=4), **SCOPE)

@@ -1,6 +1,6 @@
 """Spans of Logfire's real SDK, recorded: what it reported, and what the processor finds where it is silent.
 
-`tests/clients/record.py` records them; `tests/clients/` is the same against a live SDK.
+`tests/clients/python/record_variables.py` records them; `test_variables.py` there is the same against a live SDK.
 """
 
 from __future__ import annotations

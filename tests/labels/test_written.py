@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from craft import span
+from craft import pending, span
 
 Make = Callable[..., Any]
 
@@ -104,3 +104,23 @@ def test_what_was_filled_is_named_with_the_labels(product: Make, variable: Make,
     assert ["logfire.variables.a", "logfire.variables.b", "user.id"] == left[4].derived
     assert set(left[4].derived) | {"logfire.variables.a.version", "span_processor.derived"} == set(left[4])
     assert 0 <= min(made.pipeline.inherited().values())
+
+
+def test_every_labelled_span_is_counted(product: Make, variable: Make) -> None:
+    """S22: labels are counted by variable for each span that has one, whether it has the same as its neighbours or not;
+    a pending span is counted as the span for which it stands (S5).
+    """
+    made = product(variable("a"), variable("b"))
+    for trace in range(1, 4):
+        user = {"user.id": f"u{trace % 2}"}
+        made.send(span(1, 0, user, trace=trace), *[span(number, 1, trace=trace) for number in (2, 3)])
+    made.send(span(1, 0, trace=9), span(2, 1, trace=9), pending(3, 1, 0, trace=9))
+    assert {"a": 11, "b": 11} == made.status()["written"]
+
+
+def test_spans_without_a_user_are_labelled_by_their_own_trace(product: Make, variable: Make, drawn: Make) -> None:
+    """S20: one trace after the other, each span has the label of its own trace id."""
+    made = product(variable("a"))
+    spans = [span(number, number - 1, trace=trace) for trace in range(1, 20) for number in (1, 2, 3)]
+    for left in made.send(*spans):
+        assert drawn("a", f"trace_id:{left.span.trace_id.hex()}") == left["logfire.variables.a"]

@@ -137,4 +137,17 @@ def test_what_is_inherited_and_filled_is_counted() -> None:
     engine.deliver(request(span(9, 8)))
     engine.advance(400.0)
     assert {"user_id": 1, "session_id": 2, "baggage": 2} == engine.pipeline.inherited()
-    assert {"user_id": 1, "session_id": 1, "baggage": 1} == dict(engine.pipeline.writer.filled)
+    assert {"user_id": 1, "session_id": 1, "baggage": 1} == engine.pipeline.writer.filled()
+
+
+def test_spans_that_say_the_same_are_given_and_counted_alike() -> None:
+    """S11: what is written on the first of many equal spans is written on all of them, each is counted, and where
+    something is cut it is cut from each.
+    """
+    engine = Engine()
+    left = []
+    for trace in range(1, 6):
+        hollow = span(3, 1, {"session.id": ""}, trace=trace)
+        left += engine.deliver(request(span(1, 0, U | S, trace=trace), span(2, 1, U, trace=trace), hollow))
+    assert [U | S] * 15 == [dict(each.attributes) for each in left]
+    assert {"user_id": 5, "session_id": 10, "baggage": 0} == engine.pipeline.inherited()

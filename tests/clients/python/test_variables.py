@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backends import Backend
+from groups import GROUPS, HERE
 from messages import call_grpc
 from running import Processor, eventually
 from sdk import SETTINGS, labels_of, reported, silenced
 
-HERE = Path(__file__).parent
 CONFIGURATION = HERE.parent / "labels" / "recorded" / "configuration.json"
 VARIABLES = {"billing_config", "greeting", "support_agent_config"}
 
@@ -31,7 +30,8 @@ class Way:
     def run_application(self, *arguments: str) -> None:
         """Run the application to its end; by gRPC, or with Logfire's own exporter, by HTTP."""
         endpoint = self.processor.http_endpoint if arguments else self.processor.grpc_endpoint
-        subprocess.run([sys.executable, str(HERE / "application.py"), endpoint, *arguments], check=True, timeout=60)
+        command = [*GROUPS["python"].client, str(HERE / "python" / "variables.py"), endpoint, *arguments]
+        subprocess.run(command, check=True, timeout=60)
 
     def spans(self) -> dict[bytes, Any]:
         """What reached the backend, as soon as all of it has; each span once."""

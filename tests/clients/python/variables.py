@@ -1,7 +1,7 @@
 """An application with Logfire's SDK: it resolves its variables itself, and sends its spans to the endpoint it is given.
 
-    python application.py http://127.0.0.1:4317              by OTLP/gRPC, with OpenTelemetry's exporter
-    python application.py http://127.0.0.1:4318 --pending    by Logfire's own exporter, which sends pending spans, too
+    python variables.py http://127.0.0.1:4317              by OTLP/gRPC, with OpenTelemetry's exporter
+    python variables.py http://127.0.0.1:4318 --pending    by Logfire's own exporter, which sends pending spans, too
 
 What targets its variables and what their conditions see is on its spans as well: baggage that becomes attributes.
 """
@@ -19,7 +19,7 @@ from logfire.variables.config import VariablesConfig
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-CONFIGURATION = Path(__file__).parent.parent / "labels" / "recorded" / "configuration.json"
+CONFIGURATION = Path(__file__).parent.parent.parent / "labels" / "recorded" / "configuration.json"
 
 
 @dataclass(frozen=True, slots=True)

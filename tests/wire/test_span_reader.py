@@ -1,0 +1,60 @@
+"""One span's bytes read: what a reader has seen before changes nothing of what it says of the next span."""
+
+from __future__ import annotations
+
+import pytest
+import wires
+from craft import enclose, span
+from engine import Setup
+
+from processor.pipeline import Pipeline
+
+TEXTS = [wires.field(1, text.encode()) for text in ("chat", "", "ä" * 70, "x" * 200)]
+NUMBERS = [b"\x18" + number for number in (b"\x05", b"\xac\x02", b"\xf0\xa2\x04", b"\xff" * 9 + b"\x01")]
+OTHERS = [b"\x10\x01", b"\x10\x81\x00", b"\x21" + bytes(range(8)), wires.field(5, wires.field(1, TEXTS[0])), b""]
+
+
+def attribute(key: bytes, value: bytes) -> bytes:
+    """An attributes field of a Span; `value` is an AnyValue's bytes."""
+    return wires.field(9, wires.field(1, key) + wires.field(2, value))
+
+
+def verdict(raw: bytes, pipeline: Pipeline) -> tuple[object, ...]:
+    """How many spans are rejected, the bytes of the others, and their attributes of interest."""
+    scan = pipeline.scan(enclose([raw]))
+    while scan.step(10):
+        pass
+    hits = [[(hit.slot, hit.key, hit.value) for hit in found or []] for found in scan.hits]
+    return sum(scan.rejected.values()), [each.raw for each in scan.spans], hits
+
+
+def damaged(raw: bytes) -> list[bytes]:
+    """The span with one byte changed, in several ways each, or cut short."""
+    changed = [
+        raw[:at] + bytes([value]) + raw[at + 1 :]
+        for at, byte in enumerate(raw)
+        for value in {0, 1, 0x7F, 0x80, 0xFF, byte ^ 0x80, byte ^ 8, (byte + 1) % 256, (byte - 1) % 256} - {byte}
+    ]
+    return changed + [raw[:at] for at in range(len(raw))]
+
+
+@pytest.mark.parametrize("value", TEXTS + NUMBERS + OTHERS, ids=lambda value: value.hex()[:12])
+def test_a_broken_attribute_is_found_whatever_came_before(value: bytes) -> None:
+    """S9: after a sound attribute one that begins alike and is broken is rejected, and one that is of interest is
+    found.
+    """
+    raw = span(1, name="").SerializeToString() + attribute(b"gen_ai.usage", value) + attribute(b"user.id", value)
+    experienced = Setup().pipeline()
+    assert [raw] == verdict(raw, experienced)[1] == verdict(raw, experienced)[1]
+    for each in damaged(raw):
+        assert verdict(each, Setup().pipeline()) == verdict(each, experienced), each.hex()
+
+
+def test_what_is_known_is_bounded() -> None:
+    """However many keys come, only so much is kept of them."""
+    pipeline = Setup().pipeline()
+    known = pipeline.reader.keys.interests.spans.known
+    for start in range(0, 20_000, 1000):
+        keys = {f"key.{number}": "value" for number in range(start, start + 1000)}
+        assert [1] == [len(verdict(span(1, 0, keys).SerializeToString(), pipeline)[1])]
+        assert known is None or 8192 >= len(known)
