@@ -18,9 +18,9 @@ def prepare() -> None:
     of five runs: 2.0 µs of CPU a span against 2.1 with glibc's own thresholds. 32 MiB is the most that glibc takes;
     256 MiB instead of 64 for the second made no difference, but memory came back later.
 
-    One arena for all threads: gRPC's receive in theirs, and what they leave behind is free for the loop's. A waiting span
-    costs 1.74 times its bytes on the wire instead of 1.83, gRPC to gRPC 1.87 times the relay's CPU instead of 1.92, and
-    the peak under full load is 126 MiB instead of 145 (medians of three and four rounds, compiled).
+    One arena for all threads: gRPC receives in its own, and what they leave behind is free for the loop's. A waiting
+    span costs 1.74 times its bytes on the wire instead of 1.83, gRPC to gRPC 1.87 times the relay's CPU instead of
+    1.92, and the peak under full load is 126 MiB instead of 145 (medians of three and four rounds, compiled).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

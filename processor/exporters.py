@@ -22,7 +22,6 @@ Model = TypeVar("Model", bound=BaseModel)
 # What the only downstream is called in metrics, `/status` and log lines.
 ONLY: Final = "otlp"
 _NAME: Final = re.compile(r"[a-z0-9_]+")
-_TOKENS: Final = "receiver_bearer_tokens"
 _AUTHORIZATION: Final = "authorization"
 
 
@@ -112,19 +111,12 @@ def _problems_of(exporter: Exporter, settings: Any) -> list[str]:
     if (exporter.otlp_client_certificate is None) != (exporter.otlp_client_key is None):
         key = exporter.variable("otlp_client_key")
         problems.append(f"{key}: a client certificate and its key go together; set both")
-    if getattr(settings, _TOKENS, None) is not None and (problem := problem_of_token(exporter)):
-        problems.append(problem)
+    if settings.receiver_bearer_tokens is not None and _AUTHORIZATION in HeaderNames(exporter.forward_headers):
+        problems.append(
+            f"{exporter.variable('forward_headers')}: forwards {_AUTHORIZATION}, which with "
+            f"{variable('receiver_bearer_tokens')} is the receiver's own token; leave out one of them"
+        )
     return problems
-
-
-def problem_of_token(exporter: Exporter) -> str | None:
-    """What to say of a downstream that would be handed the receiver's own tokens, None of another (S28)."""
-    if _AUTHORIZATION not in HeaderNames(exporter.forward_headers):
-        return None
-    return (
-        f"{exporter.variable('forward_headers')}: forwards {_AUTHORIZATION}, which with {variable(_TOKENS)} is the "
-        "receiver's own token; leave out one of them"
-    )
 
 
 def _field(name: str, part: str) -> str:
