@@ -71,6 +71,14 @@ def sessions() -> list[Any]:
     ]
 
 
+def enter(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to a folder that has the variables of a page."""
+    for block in blocks("yaml", page):
+        if block.text.startswith("variables:"):
+            (folder / "variables.yaml").write_text(block.text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+
+
 def test_every_block_is_held_to_something() -> None:
     """A code block says its language, and it is one that is tested."""
     assert [] == [
@@ -91,10 +99,7 @@ def test_a_command_prints_what_is_shown(
     tmp_path: Path,
 ) -> None:
     """Every command, in a folder with the variables of its page, prints what stands below it."""
-    for known in blocks("yaml", block.page):
-        if known.text.startswith("variables:"):
-            (tmp_path / "variables.yaml").write_text(known.text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
+    enter(tmp_path, block.page, monkeypatch)
     words = shlex.split(command)
     while match := ASSIGNMENT.fullmatch(words[0]):
         monkeypatch.setenv(*match.groups())
@@ -116,6 +121,8 @@ def test_a_shell_block_is_good(block: Block, monkeypatch: pytest.MonkeyPatch, tm
     if not any(name.startswith(PREFIX) for name in given):
         check_application(given)
         return
+    enter(tmp_path, block.page, monkeypatch)
+    (tmp_path / "span-processor").mkdir(mode=0o700)
     for name, value in given.items():
         monkeypatch.setenv(name, re.sub(r"^/(?:run/secrets|var/lib)/", f"{tmp_path}/", value))
         if name.endswith("_FILE"):
