@@ -125,7 +125,7 @@ def test_a_shell_block_is_good(block: Block, monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "span-processor").mkdir(mode=0o700)
     for name, value in given.items():
         monkeypatch.setenv(name, re.sub(r"^/(?:run/secrets|var/lib)/", f"{tmp_path}/", value))
-        if name.endswith("_FILE"):
+        if value.startswith("/run/secrets/"):
             (tmp_path / Path(value).name).write_text("a secret of thirty-two characters")
     assert 0 == main(["check"])
 
