@@ -28,6 +28,9 @@ from pages import ASSIGNMENT, FENCE, GUIDE, PAGES, README, ROOT, Block, blocks, 
 from running import Processor, environment, eventually  # noqa: E402
 
 from processor.cli import main  # noqa: E402
+from processor.export.export import LossReason  # noqa: E402
+from processor.metrics.reading import MISSING  # noqa: E402
+from processor.receive.admission import FOR_GOOD, REFUSALS  # noqa: E402
 from processor.settings import PREFIX, Settings, load  # noqa: E402
 
 KINDS = {"console", "sh", "python", "yaml", "json", "text"}
@@ -228,6 +231,21 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert set() == named - targets
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "expected"),
+    [
+        ("loss-and-memory", "What is each loss?", {reason.label for reason in LossReason}),
+        ("loss-and-memory", "When is a request refused?", {*REFUSALS, "journal", "origins"} - FOR_GOOD),
+        ("troubleshooting", "user.id is missing", set(MISSING)),
+    ],
+)
+def test_every_reason_is_explained(page: str, heading: str, expected: set[str]) -> None:
+    """Tables of reasons have all of them, and no other."""
+    section = prose(ROOT / "docs" / f"{page}.md").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert expected == {reason for row in rows for reason in re.findall(r"`(\w+)`", row)}
 
 
 def test_the_guide_names_every_room() -> None:
