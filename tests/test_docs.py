@@ -19,6 +19,7 @@ from typing import Any
 import opentelemetry.sdk.environment_variables as sdk_variables
 import pytest
 import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 for folder in (str(Path(__file__).parent), str(Path(__file__).parent / "e2e")):
     if folder not in sys.path:
@@ -29,7 +30,9 @@ from running import Processor, environment, eventually  # noqa: E402
 
 from processor.cli import main  # noqa: E402
 from processor.export.export import LossReason  # noqa: E402
+from processor.metrics.metrics import METRICS  # noqa: E402
 from processor.metrics.reading import MISSING  # noqa: E402
+from processor.pipeline_settings import build_pipeline  # noqa: E402
 from processor.receive.admission import FOR_GOOD, REFUSALS  # noqa: E402
 from processor.settings import PREFIX, Settings, load  # noqa: E402
 
@@ -42,6 +45,10 @@ NO_SETTINGS = {
 CLIENTS = ROOT / "tests" / "clients"
 # Where an application's variables say the protocol, and what it is where they do not.
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+# A span in a tree that shows who inherits what: its place, its name, what it says, whose it is.
+HEIR = re.compile(
+    r"(?P<place>[│├└─ ]*)(?P<name>\S+(?: \S+)?) +(?:(?P<key>[a-z_.]+)=(?P<value>\S+) +)?(?P<user>\w+)(?: .*)?"
+)
 IMPORT = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
 
 
@@ -161,6 +168,49 @@ def test_a_program_sends_traces(block: Block, processor: Processor) -> None:
 def test_status_has_what_is_shown(block: Block, processor: Processor) -> None:
     """A part of `/status` has the fields that it has there."""
     assert set() == fields_of(json.loads(block.text)) - fields_of(processor.status())
+
+
+@pytest.mark.parametrize("page", ["troubleshooting", "loss-and-memory"])
+def test_every_number_named_exists(page: str, processor: Processor) -> None:
+    """What is written like a field of `/status` or a metric is one, or an attribute that is known by default."""
+    settings = Settings()
+    attributes = {*settings.user_id_keys, *settings.session_id_keys, *settings.session_id_fallback_keys}
+    paths = {path.removeprefix(".") for path in fields_of(processor.status())}
+    known = attributes | paths | {metric.name for metric in METRICS} | {path.rpartition(".")[0] for path in paths}
+    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:\{[^`]*\})?`", prose(ROOT / "docs" / f"{page}.md"))
+    assert named
+    assert set() == set(named) - known
+
+
+def test_the_tree_of_heirs_is_right() -> None:
+    """S1, S10: each line of the tree in how-it-decides.md says the user that the pipeline gives the span."""
+    tree = next(block.text for block in blocks("text", ROOT / "docs" / "how-it-decides.md") if "nearer" in block.text)
+    lines = [HEIR.fullmatch(line) for line in tree.splitlines()]
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    above: list[bytes] = []
+    expected = {}
+    for number, line in enumerate(lines, 1):
+        assert line is not None
+        depth = len(line["place"]) // 3
+        identity = number.to_bytes(8, "big")
+        parent = above[depth - 1] if depth else b""
+        span = spans.add(trace_id=b"t" * 16, span_id=identity, parent_span_id=parent, name=line["name"])
+        if line["key"]:
+            span.attributes.add(key=line["key"]).value.string_value = line["value"]
+        above[depth:] = [identity]
+        expected[identity] = line["user"]
+    pipeline = build_pipeline(load())
+    scan = pipeline.scan(request.SerializeToString())
+    assert not scan.step(100)
+    pipeline.ingest(scan, 0, False, 0.0)
+    left = ExportTraceServiceRequest.FromString(b"".join(body for body, _, _ in pipeline.take_chunks()))
+    assert expected == {
+        span.span_id: next(each.value.string_value for each in span.attributes if each.key == "user.id")
+        for resource_spans in left.resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    }
 
 
 def fields_of(shown: object, above: str = "") -> set[str]:
