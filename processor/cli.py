@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from processor import __version__
-from processor.settings import Settings, SettingsError, load, origin, variable
+from processor.logs import printable
+from processor.settings import Settings, SettingsError, load, origin, secret_texts, variable
 
 if TYPE_CHECKING:
     from processor.service import Service
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.command(parsed))
     except SettingsError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(printable(problem), file=sys.stderr)
         return BAD_CONFIGURATION
     except KeyboardInterrupt:
         return OK
@@ -85,14 +87,23 @@ def _run(parsed: argparse.Namespace) -> int:
     settings = load()
     if parsed.demo:
         settings = _for_demo(settings)
-    set_up_logging(settings.log_level, settings.log_format)
-    return run_service(settings, _show_demo if parsed.demo else None)
+    set_up_logging(settings.log_level, settings.log_format, secret_texts(settings))
+    try:
+        return run_service(settings, _show_demo if parsed.demo else None)
+    except SettingsError:
+        raise
+    except Exception:  # logged, so that nothing secret is in what is said of it
+        logging.getLogger("processor").exception("the processor failed")
+        return FAILED
 
 
 def _for_demo(settings: Settings) -> Settings:
     """The settings, with the demo's variables where none are configured. Raises `SettingsError`."""
     if settings.receiver_grpc_endpoint == "off":
         raise SettingsError([f"{variable('receiver_grpc_endpoint')}: the demo sends over gRPC; give it a host:port"])
+    for name in ("receiver_tls_certificate", "receiver_bearer_tokens"):
+        if getattr(settings, name) is not None:
+            raise SettingsError([f"{variable(name)}: the demo sends in plain text without a token; leave it out"])
     if settings.variables_file is not None or settings.variables_url is not None:
         return settings
     file = Path(__file__).with_name("demo_variables.json")
@@ -125,7 +136,7 @@ async def _send_demo(address: str) -> None:
 
 
 def _check(_parsed: argparse.Namespace) -> int:
-    from processor.service import check_settings
+    from processor.checking import check_settings
 
     for line in check_settings(load()):
         print(line)
@@ -144,7 +155,8 @@ def _print_config(parsed: argparse.Namespace) -> int:
         print(json.dumps({name: {"value": value, "origin": source} for name, value, source in rows}, indent=2))
         return OK
     for name, value, source in rows:
-        print(f"{name}={value}" if parsed.format == "env" else f"{name:<46} {value:<32} {source}")
+        line = f"{name}={value}" if parsed.format == "env" else f"{name:<46} {value:<32} {source}"
+        print(printable(line))
     return OK
 
 

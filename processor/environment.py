@@ -30,6 +30,7 @@ _RIGHT: Final[Mapping[str, str]] = {
     "int_parsing_size": "must be a whole number of fewer digits",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} characters",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
@@ -43,6 +44,12 @@ def variable(name: str) -> str:
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that are set, with names in upper case: names are taken in any case, and empty means unset."""
     return {name.upper(): value for name, value in environ.items() if value}
+
+
+def secret_file(name: str, environ: Mapping[str, str]) -> Path | None:
+    """The file that a secret field was read from, if it was."""
+    given = variables(environ).get(variable(name) + FILE_SUFFIX)
+    return Path(given) if given else None
 
 
 def unknown_names(environ: Mapping[str, str], fields: Collection[str], secrets: Collection[str]) -> list[str]:
@@ -71,13 +78,14 @@ def read_secret_files(environ: Mapping[str, str], secrets: Collection[str]) -> t
             problems.append(f"{source}: {variable(name)} is set too; keep one of them")
             continue
         try:
-            values[name] = _read(Path(given[source]))
+            values[name] = read_secret(Path(given[source]))
         except ValueError as error:
             problems.append(f"{source}: {error}")
     return values, problems
 
 
-def _read(path: Path) -> str:
+def read_secret(path: Path) -> str:
+    """The text in a file, without surrounding space. Raises `ValueError` that says what is wrong with the file."""
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:

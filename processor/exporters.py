@@ -106,7 +106,7 @@ def problems_of_exporters(settings: Any) -> list[str]:
         if (exporter.otlp_client_certificate is None) != (exporter.otlp_client_key is None):
             key = exporter.variable("otlp_client_key")
             problems.append(f"{key}: a client certificate and its key go together; set both")
-    if getattr(settings, _TOKENS, None) is not None:
+    if settings.receiver_bearer_tokens is not None:
         problems += [problem for exporter in exporters if (problem := problem_of_token(exporter))]
     return problems
 

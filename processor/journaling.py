@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from processor.errors import ComeBackLater, MalformedRequest
 from processor.export.export import Chunk
@@ -55,7 +56,7 @@ class Journaling:
         self._names = tuple(names)
         self._origins = origins
         self._sealer = sealer
-        self._sealed: dict[Origin, str] = {}
+        self._sealed: WeakKeyDictionary[Origin, str] = WeakKeyDictionary()  # an origin lives as long as its spans
         self._known: dict[bytes, list[int]] = {}
         self._names_then: dict[int, Sequence[str]] = {}  # of rows of an earlier process
         self._halves: dict[tuple[int, str], int] = {}
@@ -105,7 +106,7 @@ class Journaling:
             for number in self._known.pop(key, ()):
                 self.journal.move(number, (0,))
         for row in self._pipeline.take_held():
-            head = {"spans": len(row.spans), "langfuse": is_langfuse, "headers": self._seal(row.group.origin)}
+            head = {"langfuse": is_langfuse, "headers": self._seal(row.group.origin)}
             number = self.journal.append(_HELD, _dump(head), (row.body,), len(row.spans))
             for index, span in enumerate(row.spans):
                 keeper.places[span] = number << _INDEX_BITS | index
@@ -219,9 +220,7 @@ class Journaling:
             return ""
         sealed = self._sealed.get(origin)
         if sealed is None:
-            if len(self._sealed) >= 1024:
-                self._sealed.clear()
-            sealed = self._sealed[origin] = self._sealer.seal(_dump(origin.headers)).decode()
+            sealed = self._sealed[origin] = self._sealer.seal(_dump(origin.headers)).hex()
         return sealed
 
     def _unseal(self, sealed: str) -> Origin:
@@ -229,7 +228,7 @@ class Journaling:
             return NO_ORIGIN
         if self._sealer is None:
             raise WrongKey("there is no key")
-        return self._origins.recall(dict(json.loads(self._sealer.open(sealed.encode()))))
+        return self._origins.recall(dict(json.loads(self._sealer.open(bytes.fromhex(sealed)))))
 
 
 def _dump(head: Any) -> bytes:

@@ -18,6 +18,7 @@ from processor.attributes.contexts import Contexts
 from processor.attributes.keys import CarriedKeys
 from processor.attributes.known import load_known
 from processor.attributes.labels import Labeller
+from processor.attributes.pseudonyms import Pseudonyms
 from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
@@ -56,15 +57,23 @@ class HeldRow:
 class Pipeline:
     """The state between requests: carried keys, trees, counters.
 
-    Counters only grow; `accepted` and `recovered`, from a process before this one, include what is held.
+    Counters only grow; `accepted` and `recovered`, from a process before this one, include what is held. `pseudonyms`:
+    what stands for user ids on spans that leave.
     """
 
     def __init__(
-        self, keys: CarriedKeys, tree: TreeSettings, max_length: int, chunk_spans: int, chunk_bytes: int
+        self,
+        keys: CarriedKeys,
+        tree: TreeSettings,
+        max_length: int,
+        chunk_spans: int,
+        chunk_bytes: int,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.max_length = max_length
+        self.pseudonyms = pseudonyms
         self.contexts = Contexts(keys.required)
-        self.reader = Reader(keys, self.contexts, max_length)
+        self.reader = Reader(keys, self.contexts, max_length, None, pseudonyms)
         self.buffer = Buffer(tree, self.contexts)
         self.writer = Writer(self.contexts.empty)
         self.groups = Groups()
@@ -118,7 +127,7 @@ class Pipeline:
         self.forget_groups()
         self.contexts.required = keys.required
         self.contexts.memo.clear()
-        self.reader = Reader(keys, self.contexts, self.max_length, labeller)
+        self.reader = Reader(keys, self.contexts, self.max_length, labeller, self.pseudonyms)
 
     def scan(self, body: bytes, origin: Origin = NO_ORIGIN) -> Scan:
         """Begin to read a request. Raises `MalformedRequest`."""
@@ -276,6 +285,7 @@ class Pipeline:
         """Write contexts onto released spans and frame them."""
         writer = self.writer
         framer = self.framer
+        pseudonyms = self.pseudonyms
         for released in self.buffer.take():
             spans = released.spans
             contexts = released.contexts
@@ -285,6 +295,8 @@ class Pipeline:
             while index < count:
                 span = spans[index]
                 suffix = writer.suffix(span, contexts[index])
+                if pseudonyms is not None:
+                    span.raw, suffix = pseudonyms.replace(span.raw, suffix, span.group)
                 if observer is not None:
                     observer(span.raw, suffix, span.group, span.own, contexts[index], released.reason)
                 framer.add(span.group, span.raw, suffix)

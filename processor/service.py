@@ -20,32 +20,30 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from processor import __version__, allocation
-from processor.attributes.keys import CarriedKeys, KeySettings
 from processor.delivery import (
     TERMINAL,
     build_downstreams,
-    describe_downstreams,
     forwarded_headers,
     resolve_downstreams,
 )
 from processor.exporters import exporters_of
 from processor.header_names import HeaderNames
 from processor.intake import WANTED_HEADERS, Intake
-from processor.journal_settings import check_journal, journaling_from, sealer_from
+from processor.journal_settings import journaling_from, sealer_from
 from processor.keeping import InMemory, Keeping
 from processor.metrics import reading
-from processor.metrics.destination import build_own_client, check_own_metrics, interval_s
+from processor.metrics.destination import build_own_client, interval_s
 from processor.metrics.metrics import Snapshot
 from processor.observing import Observing
 from processor.origin import Origins
-from processor.pipeline import Pipeline
+from processor.pipeline_settings import build_pipeline, key_settings
 from processor.readiness import Readiness
 from processor.receive.admission import Admission
 from processor.receive.receive import Listener
+from processor.receiver_settings import Renewal, build_access, listen_addresses
 from processor.settings import Settings, SettingsError, variable
 from processor.status import report_waiting, status
 from processor.telemetry import Accounting, Warnings
-from processor.trace.settings import FILL_NONE, FILL_ORPHANS, FILL_TRACE, TreeSettings
 
 if TYPE_CHECKING:
     from processor.export.terminal import Terminal
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger("processor")
 
-_FILLS: Final = {"none": FILL_NONE, "orphans": FILL_ORPHANS, "trace": FILL_TRACE}
 # Shares of MEMORY_LIMIT: requests in flight, and trees and queue together (S17).
 _IN_FLIGHT_SHARE: Final = 0.25
 _KEPT_SHARE: Final = 0.75
@@ -66,32 +63,6 @@ _MAX_HOPS: Final = 32
 _KEY_BYTES: Final = 32
 # grpcio writes to standard error past every logger, and watches for forks that do not happen here.
 _GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
-
-
-def key_settings(settings: Settings) -> KeySettings:
-    """The key lists of the settings."""
-    return KeySettings(
-        settings.user_id_keys,
-        settings.user_id_fallback_keys,
-        settings.session_id_keys,
-        settings.session_id_fallback_keys,
-        settings.baggage_keys,
-    )
-
-
-def build_pipeline(settings: Settings) -> Pipeline:
-    """The pipeline that the settings ask for."""
-    tree = TreeSettings(
-        settings.roots == "any",
-        _FILLS[settings.fill],
-        settings.trace_quiet,
-        settings.max_wait,
-        settings.remember_traces,
-        settings.remember_for,
-        settings.max_spans_per_trace,
-    )
-    keys = CarriedKeys(key_settings(settings))
-    return Pipeline(keys, tree, settings.max_value_length, settings.batch_max_spans, settings.batch_max_size)
 
 
 def build_terminal(settings: Settings) -> Terminal:
@@ -107,12 +78,6 @@ def build_terminal(settings: Settings) -> Terminal:
     return Terminal(view, outlet)
 
 
-def listen_addresses(settings: Settings) -> dict[str, str]:
-    """The receivers that are on: variable → host:port."""
-    names = ("receiver_grpc_endpoint", "receiver_http_endpoint")
-    return {variable(name): getattr(settings, name) for name in names if getattr(settings, name) != "off"}
-
-
 class Service:
     """One running processor. `run` returns the exit code."""
 
@@ -123,6 +88,7 @@ class Service:
         self._stop = asyncio.Event()
         self._signals = 0
         self._exit_code = 0
+        self.access = build_access(settings, os.environ)
         found = resolve_downstreams(settings, listen_addresses(settings))
         self.pipeline = build_pipeline(settings)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
@@ -202,6 +168,7 @@ class Service:
             await self._recover(self.journaling)
         await self._listen()
         self.downstreams.start()
+        self._spawn(Renewal(self.access, os.environ).run())
         self._spawn(self.intake.tick_forever())
         self._spawn(self._report_forever())
         if self.terminal is not None:
@@ -233,12 +200,12 @@ class Service:
                 from processor.receive.health import Health
 
                 listener: Listener = GrpcListener(
-                    endpoint, self.intake, self.admission, size, wanted, Health(self.readiness).handlers()
+                    endpoint, self.intake, self.admission, size, wanted, Health(self.readiness).handlers(), self.access
                 )
             else:
                 from processor.receive.http import HttpListener
 
-                listener = HttpListener(endpoint, self.intake, self.admission, size, wanted)
+                listener = HttpListener(endpoint, self.intake, self.admission, size, wanted, access=self.access)
             try:
                 await listener.start()
             except OSError as error:
@@ -337,8 +304,9 @@ class Service:
             self._stop.set()
 
     def _where(self) -> list[str]:
+        tls = "" if self.access.certificates is None else " with TLS"
         where = [
-            f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}"
+            f"{'OTLP/gRPC' if 'GRPC' in name else 'OTLP/HTTP'} on {listener.address}{tls}"
             for name, listener in self.listeners.items()
         ]
         if self.terminal is not None:
@@ -360,24 +328,3 @@ def run_service(settings: Settings, when_ready: Callable[[Service], Coroutine[An
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
         return runner.run(main())
     return 0
-
-
-def check_settings(settings: Settings) -> list[str]:
-    """What `span-processor check` says of settings that can be used. Raises `SettingsError` with every problem."""
-    from processor.variable_settings import check_variables
-
-    problems: list[str] = []
-    lines = ["settings: good"]
-    listeners = listen_addresses(settings)
-    checks = (
-        check_variables, lambda each: describe_downstreams(each, listeners), check_journal,
-        lambda each: check_own_metrics(each, listeners),
-    )  # fmt: skip
-    for check in checks:
-        try:
-            lines += check(settings) or []
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError(problems)
-    return lines

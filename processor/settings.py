@@ -7,26 +7,27 @@ reports every problem at once and never half-starts. Must not know any running s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processor.contradictions import contradictions
 from processor.environment import FILE_SUFFIX, PREFIX, explain, read_secret_files, unknown_names, variable, variables
-from processor.exporters import check_names, exporters_of, problems_of_exporters, split_names, with_exporters
+from processor.exporters import check_names, split_names, with_exporters
 from processor.header_names import check_patterns
-from processor.units import format_size, parse_duration, parse_endpoint, parse_size, split_endpoint
+from processor.units import parse_duration, parse_endpoint, parse_size
 
-__all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "variable"]
+__all__ = ["PREFIX", "Settings", "SettingsError", "load", "origin", "secret_fields", "secret_texts", "variable"]
 
 MiB = 1024 * 1024
-# Less is no room to work in: an idle process takes as much.
-_LEAST_MEMORY = 64 * MiB
 GiB = 1024 * MiB
-# A full journal still takes a request of any size: it needs room for what the request becomes, and to move items in.
-_REQUESTS_IN_JOURNAL = 4
+# Shorter texts are words that a log may need.
+_HIDDEN_CHARACTERS: Final = 6
 
 
 class SettingsError(Exception):
@@ -41,11 +42,39 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _check_key(key: str) -> str:
+    """An attribute key, or a variable's name, as a user can mean it."""
+    if not key or "*" in key or any(char.isspace() or not char.isprintable() for char in key):
+        raise ValueError("must be a name without spaces, control characters or *")
+    return key
+
+
+def _check_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of them."""
+    try:
+        for key in keys:
+            _check_key(key)
+    except ValueError:
+        raise ValueError("must be names without spaces, control characters or *, comma-separated") from None
+    return keys
+
+
+def _check_patterns(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of keys, `*` at the end allowed."""
+    try:
+        _check_keys(tuple(key.removesuffix("*") or "any" for key in keys))
+    except ValueError:
+        right = "must be names without spaces or control characters, comma-separated, * only at the end"
+        raise ValueError(right) from None
+    return keys
+
+
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=10**9)]  # far from 64 bits, as the units' bounds are
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_names)]
 HeaderPatterns = Annotated[Names, AfterValidator(check_patterns)]
+Keys = Annotated[Names, AfterValidator(_check_keys)]
 Listen = Annotated[str, BeforeValidator(parse_endpoint)]
 
 
@@ -78,6 +107,22 @@ class Settings(BaseSettings):
         None,
         description="largest request, after decompression. Default: the smaller of `64MiB` and a quarter of "
         "`MEMORY_LIMIT`",
+    )
+    receiver_max_connections: Count = Field(1024, description="connections to each listener at once")
+    receiver_tls_certificate: Path | None = Field(
+        None, description="PEM file of the listeners' certificate chain: TLS on both; reloaded when the files change"
+    )
+    receiver_tls_key: Path | None = Field(None, description="PEM file of its private key")
+    receiver_tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose clients are let in (mTLS)"
+    )
+    receiver_bearer_tokens: SecretStr | None = Field(
+        None,
+        description="tokens that senders must show, one a line or comma-separated; a file is read again when it "
+        "changes. Secret",
+    )
+    receiver_cors_origins: Names = Field(
+        (), description="origins whose pages may send OTLP/HTTP from a browser, e.g. `https://app.example.com`; or `*`"
     )
     admin_endpoint: Listen = Field(
         "127.0.0.1:13133", description="`/livez`, `/readyz`, `/metrics` (Prometheus) and `/status`, host:port; `off`"
@@ -121,7 +166,7 @@ class Settings(BaseSettings):
         ("authorization", "x-langfuse-public-key"),
         description="headers that, where they are forwarded, keep the traces of their senders apart",
     )
-    user_id_keys: Names = Field(
+    user_id_keys: Keys = Field(
         (
             "langfuse.user.id", "user.id", "langfuse_user_id", "enduser.id",
             "traceloop.association.properties.user_id", "ai.telemetry.metadata.userId",
@@ -129,14 +174,14 @@ class Settings(BaseSettings):
         ),
         description="attribute keys that say whose a span is, in order",
     )  # fmt: skip
-    user_id_fallback_keys: Names = Field(
+    user_id_fallback_keys: Keys = Field(
         (
             "gen_ai.user.id", "gen_ai.user", "gen_ai.request.user", "llm.user", "enduser.pseudo.id",
             "posthog.distinct_id",
         ),
         description="keys that count only where neither the span nor an ancestor has one of `USER_ID_KEYS`",
     )  # fmt: skip
-    session_id_keys: Names = Field(
+    session_id_keys: Keys = Field(
         (
             "langfuse.session.id", "session.id", "langfuse_session_id",
             "traceloop.association.properties.session_id", "ai.telemetry.metadata.sessionId",
@@ -145,11 +190,11 @@ class Settings(BaseSettings):
         ),
         description="attribute keys that say which session a span belongs to, in order",
     )  # fmt: skip
-    session_id_fallback_keys: Names = Field(
+    session_id_fallback_keys: Keys = Field(
         ("gen_ai.conversation.id", "gen_ai.session.id", "$session_id"),
         description="keys that count only where neither the span nor an ancestor has one of `SESSION_ID_KEYS`",
     )
-    baggage_keys: Names = Field(
+    baggage_keys: Annotated[Names, AfterValidator(_check_patterns)] = Field(
         (),
         description="further attribute keys to hand down, `*` at the end allowed; the word `langfuse` stands for "
         "`langfuse.trace.name,langfuse.trace.tags,langfuse.trace.metadata.*,langfuse.version,langfuse.environment`",
@@ -191,20 +236,28 @@ class Settings(BaseSettings):
     variables_cache: Path | None = Field(
         None, description="file that keeps the last good configuration of `VARIABLES_URL` for the next start"
     )
-    variables_select: Names = Field(
+    variables_select: Keys = Field(
         (), description="names of the variables to label spans with. Default: all, at most 16"
     )
     variables_spans: Annotated[Literal["all", "roots"], BeforeValidator(_lower)] = Field(
         "all", description="which spans are labelled: `all` or `roots`"
     )
-    targeting_key: str = Field("user.id", min_length=1, description="the attribute that variables are targeted by")
+    targeting_key: Annotated[str, AfterValidator(_check_key)] = Field(
+        "user.id", description="the attribute that variables are targeted by"
+    )
     targeting_keys: Names = Field(
         (), description="the attribute for single variables, e.g. `billing_config:org.id`; beats `TARGETING_KEY`"
     )
     trace_id_fallback: bool = Field(True, description="target by the trace id where there is no targeting key")
-    context_attributes: Names = Field((), description="attributes of the span itself that conditions may read")
+    context_attributes: Keys = Field((), description="attributes of the span itself that conditions may read")
     include_resource_attributes_in_context: bool = Field(True, description="whether conditions see resource attributes")
     include_baggage_in_context: bool = Field(True, description="whether conditions see what spans inherit")
+    hash_user_id_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="user ids leave as their HMAC-SHA256 by this key (64 hex digits), under every key that holds one. "
+        "Secret",
+    )
     journal_directory: Path | None = Field(
         None,
         description="folder in which accepted spans are kept until they are delivered, over restarts. It is made where "
@@ -218,6 +271,7 @@ class Settings(BaseSettings):
     )
     journal_key: SecretStr | None = Field(
         None,
+        min_length=16,
         description="encrypts the senders' headers that are kept with their spans in `JOURNAL_DIRECTORY`. Secret",
     )
     queue_max_age: Duration | None = Field(
@@ -270,7 +324,7 @@ def load() -> Settings:
     except ValidationError as error:
         problems += [explain(detail, secrets) for detail in error.errors()]
         raise SettingsError(problems) from None
-    problems += _contradictions(settings)
+    problems += contradictions(settings)
     if problems:
         raise SettingsError(problems)
     return settings
@@ -282,50 +336,22 @@ def secret_fields(model: type[Settings] = Settings) -> list[str]:
     return [name for name, annotation in annotations.items() if SecretStr in (annotation, *get_args(annotation))]
 
 
+def secret_texts(settings: Settings) -> set[str]:
+    """What no output may hold: every secret, and the parts of one that is a list or has names before its values."""
+    texts: set[str] = set()
+    for name in secret_fields(type(settings)):
+        secret = getattr(settings, name)
+        if secret is None:
+            continue
+        whole = secret.get_secret_value()
+        for part in (whole, *re.split(r"[,\n]", whole)):
+            value = part.partition("=")[2] if name.endswith("headers") else part
+            texts |= {part.strip(), value.strip(), unquote(value).strip()}
+    return {text for text in texts if len(text) >= _HIDDEN_CHARACTERS}
+
+
 def origin(name: str, environ: Mapping[str, str]) -> str:
     """Where a field's value came from: its variable, its file, or `default`."""
     given = variables(environ)
     candidates = (variable(name), variable(name) + FILE_SUFFIX)
     return next((candidate for candidate in candidates if candidate in given), "default")
-
-
-def _contradictions(settings: Settings) -> list[str]:
-    """Settings that are each right and together wrong."""
-    problems = problems_of_exporters(settings)
-    if settings.receiver_grpc_endpoint == "off" and settings.receiver_http_endpoint == "off":
-        problems.append(f"{PREFIX}RECEIVER_GRPC_ENDPOINT: both receivers are off; give one of them a host:port")
-    problems += _shared_addresses(settings)
-    quarter = settings.memory_limit // 4
-    if settings.max_request_bytes > quarter:
-        right = f"must be at most {format_size(quarter)}, a quarter of {PREFIX}MEMORY_LIMIT"
-        problems.append(f"{PREFIX}RECEIVER_MAX_REQUEST_SIZE: {right}")
-    least = _REQUESTS_IN_JOURNAL * settings.max_request_bytes
-    if settings.journal_directory is not None and settings.journal_max_size < least:
-        right = f"must be at least {format_size(least)}, {_REQUESTS_IN_JOURNAL} requests of the largest size"
-        problems.append(f"{PREFIX}JOURNAL_MAX_SIZE: {right}; or set {PREFIX}RECEIVER_MAX_REQUEST_SIZE lower")
-    forwards = any(exporter.forward_headers for exporter in exporters_of(settings))
-    if forwards and settings.journal_directory is not None and settings.journal_key is None:
-        why = f"needed where {PREFIX}JOURNAL_DIRECTORY is set and headers of senders are forwarded"
-        problems.append(f"{PREFIX}JOURNAL_KEY: {why}; set a secret that stays the same over restarts")
-    if settings.memory_limit < _LEAST_MEMORY:
-        right = f"must be at least {format_size(_LEAST_MEMORY)} (unset it is 70 % of the container's limit)"
-        problems.append(f"{PREFIX}MEMORY_LIMIT: {right}")
-    if settings.variables_url and settings.variables_file:
-        problems.append(f"{PREFIX}VARIABLES_URL: {PREFIX}VARIABLES_FILE is set too; keep one of them")
-    if settings.variables_url and not settings.variables_token:
-        problems.append(f"{PREFIX}VARIABLES_TOKEN: needed where {PREFIX}VARIABLES_URL is set; put the API key into it")
-    return problems
-
-
-def _shared_addresses(settings: Settings) -> list[str]:
-    """One problem for each listener whose address another one has taken."""
-    taken: dict[str, str] = {}
-    problems = []
-    for name in ("receiver_grpc_endpoint", "receiver_http_endpoint", "admin_endpoint"):
-        endpoint = getattr(settings, name)
-        if endpoint == "off" or split_endpoint(endpoint)[1] == 0:  # 0: the system chooses, and not the same twice
-            continue
-        if endpoint in taken:
-            problems.append(f"{variable(name)}: {endpoint} is {taken[endpoint]} too; give each its own port")
-        taken.setdefault(endpoint, variable(name))
-    return problems

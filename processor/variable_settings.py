@@ -91,6 +91,9 @@ def server_from(settings: Settings) -> Endpoint | None:
         token = check_token(settings.variables_token.get_secret_value() if settings.variables_token else "")
     except ValueError as error:
         problems.append(f"{variable('variables_token')}: {error}")
+    cache = settings.variables_cache
+    if cache is not None and not cache.parent.is_dir():
+        problems.append(f"{variable('variables_cache')}: {cache.parent} is no folder; name a file in one that is there")
     if problems:
         raise SettingsError(problems)
-    return Endpoint(origin, token, settings.variables_poll, cache=settings.variables_cache)
+    return Endpoint(origin, token, settings.variables_poll, cache=cache)

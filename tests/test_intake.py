@@ -18,8 +18,8 @@ from processor.header_names import NO_NAMES
 from processor.intake import Intake
 from processor.keeping import InMemory
 from processor.origin import Headers, Origins
+from processor.pipeline_settings import build_pipeline
 from processor.receive.receive import Request
-from processor.service import build_pipeline
 from processor.settings import Settings
 from processor.signals import Signal
 from processor.telemetry import Warnings

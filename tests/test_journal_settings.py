@@ -45,7 +45,7 @@ def test_opens_what_is_set(tmp_path: Path, sync: Sync) -> None:
 
 def test_a_key_seals(tmp_path: Path) -> None:
     """What is sealed with a key is opened with the same one."""
-    first, second = (sealer_from(Settings(journal_key=SecretStr("a passphrase"))) for _ in range(2))
+    first, second = (sealer_from(Settings(journal_key=SecretStr("a passphrase of ours"))) for _ in range(2))
     assert first is not None
     assert second is not None
     assert b"secret" == second.open(first.seal(b"secret"))

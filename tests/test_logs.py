@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from processor.logs import JsonFormatter, TextFormatter, set_up_logging
+from processor.logs import JsonFormatter, TextFormatter, redaction, set_up_logging
 
 
 def record(message: str, *arguments: object, exc_info: Any = None) -> logging.LogRecord:
@@ -42,7 +43,7 @@ def _restore() -> Iterator[None]:
 
 def test_text_is_one_line_for_people() -> None:
     """A text line is time of day, level, logger and message."""
-    assert TextFormatter().format(record("held %d", 5))[8:] == " WARNING processor: held 5"
+    assert TextFormatter(redaction()).format(record("held %d", 5))[8:] == " WARNING processor: held 5"
 
 
 @pytest.mark.parametrize(
@@ -54,12 +55,14 @@ def test_text_is_one_line_for_people() -> None:
 )  # fmt: skip
 def test_text_escapes_control_characters(text: str, escaped: str) -> None:
     """What is not printable is escaped (S8); other scripts stay readable."""
-    assert TextFormatter().format(record("%s", text)).endswith(f"processor: {escaped}")
+    assert TextFormatter(redaction()).format(record("%s", text)).endswith(f"processor: {escaped}")
 
 
 def test_text_indents_a_traceback() -> None:
     """No line of an exception's text can pass for an event of its own."""
-    line, *trace = TextFormatter().format(record("failed", exc_info=raised("x\n12:00:00 ERROR forged\x1b"))).split("\n")
+    line, *trace = (
+        TextFormatter(redaction()).format(record("failed", exc_info=raised("x\n12:00:00 ERROR forged\x1b"))).split("\n")
+    )
     assert line.endswith("processor: failed")
     assert trace[-1] == "  12:00:00 ERROR forged\\x1b"
     assert {"  "} == {part[:2] for part in trace}
@@ -67,7 +70,7 @@ def test_text_indents_a_traceback() -> None:
 
 def test_json_is_one_object_for_machines() -> None:
     """A JSON line has time in UTC with milliseconds, level, logger and message."""
-    assert json.loads(JsonFormatter().format(record("held %d\n", 5))) == {
+    assert json.loads(JsonFormatter(redaction()).format(record("held %d\n", 5))) == {
         "timestamp": "2023-11-14T22:13:20.250Z",
         "level": "warning",
         "logger": "processor",
@@ -78,7 +81,7 @@ def test_json_is_one_object_for_machines() -> None:
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\u2028", "\ud800", '"', "世界"])
 def test_json_is_one_line_of_ascii(text: str) -> None:
     """Whatever a message holds, its JSON is one printable line that reads back (S8)."""
-    line = JsonFormatter().format(record("%s", text))
+    line = JsonFormatter(redaction()).format(record("%s", text))
     assert line.isascii()
     assert line.isprintable()
     assert text == json.loads(line)["message"]
@@ -104,14 +107,14 @@ def test_json_has_named_values_as_fields(
     message: str, arguments: tuple[object, ...], fields: dict[str, object]
 ) -> None:
     """A value whose message names it is a field, with its type where JSON has it; none takes the place of our own."""
-    event = json.loads(JsonFormatter().format(record(message, *arguments)))
+    event = json.loads(JsonFormatter(redaction()).format(record(message, *arguments)))
     own = [event.pop(name) for name in ("timestamp", "level", "logger", "message")]
     assert (fields, "warning") == (event, own[1])
 
 
 def test_json_holds_a_traceback() -> None:
     """An exception is a field of its event."""
-    event = json.loads(JsonFormatter().format(record("failed", exc_info=raised("why"))))
+    event = json.loads(JsonFormatter(redaction()).format(record("failed", exc_info=raised("why"))))
     assert event["exception"].endswith("ValueError: why")
 
 
@@ -151,3 +154,57 @@ def test_the_level_follows_the_setting(level: str, said: str, capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()
     assert said == "".join(line[-1] for line in lines if " processor: " in line)
     assert ("e" if level == "error" else "we") == "".join(line[-1] for line in lines if " httpx: " in line)
+
+
+CANARIES = ("canary-1", "canary-1-longer", "canary(+*")
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter, JsonFormatter])
+@pytest.mark.parametrize("text", [*CANARIES, "a canary-1, canary-1-longer;canary(+*.", "x" * 9000 + "canary-1"])
+def test_secrets_are_hidden(formatter: Any, text: str) -> None:
+    """No secret of the settings is in a message, an argument, an exception, its cause or its representation."""
+    known = formatter(redaction(CANARIES))
+    try:
+        try:
+            raise KeyError(text)
+        except KeyError as error:
+            raise ValueError({"authorization": text}) from error
+    except ValueError as error:
+        line = known.format(record("%s %r", text, {"authorization": text}, exc_info=sys.exc_info()))
+        line += known.format(record("failed: %r", error))
+    assert "canary" not in line
+    assert "****" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("authorization: Bearer abcdef.gh-i_j~+/==", "authorization: Bearer ****"),
+        ("{'authorization': 'Basic dXNlcjpwYXNz'}", "{'authorization': 'Basic ****'}"),
+        ("authorization=Basic%20dXNlcjpwYXNz,a=b", "authorization=Basic ****,a=b"),
+        ("bearer tok", "bearer tok"),
+        ("the basic idea", "the basic idea"),
+    ],
+)
+def test_what_looks_like_credentials_is_hidden(text: str, shown: str) -> None:
+    """Credentials of whomever, a sender's or a backend's, are hidden without being known."""
+    assert shown == redaction()(text)
+
+
+def test_long_messages_are_cut() -> None:
+    """A message is at most 8192 characters: nobody fills a disk with one line."""
+    line = JsonFormatter(redaction()).format(record("%s", "x" * 100_000))
+    assert 8193 == len(json.loads(line)["message"])
+
+
+@pytest.mark.usefixtures("_restore")
+def test_the_end_of_a_thread_is_an_event(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that ends on an error is an event like any other: one line, and no secret."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    set_up_logging("info", "json", {"canary"})
+    thread = threading.Thread(target=lambda: int("canary\n12:00:00 ERROR forged"))
+    thread.start()
+    thread.join()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a thread ended on an unexpected error" == json.loads(line)["message"]
+    assert "canary" not in line

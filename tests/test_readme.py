@@ -25,8 +25,8 @@ from processor.admin import AdminApp
 from processor.cli import main
 from processor.export.console import ConsoleView
 from processor.heartbeat import Heartbeat
+from processor.pipeline_settings import build_pipeline, key_settings
 from processor.readiness import Readiness
-from processor.service import build_pipeline, key_settings
 from processor.settings import PREFIX, Settings, load
 
 ROOT = Path(__file__).parents[1]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from processor.checking import check_settings
 from processor.settings import PREFIX, Settings, SettingsError, default_memory_limit, load, origin, secret_fields
 from processor.settings_table import markdown_table, replace_section, show, table
 
@@ -21,6 +22,12 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "RECEIVER_GRPC_ENDPOINT": ("127.0.0.1:4317", "[::1]:1", "[::1]:1"),
     "RECEIVER_HTTP_ENDPOINT": ("127.0.0.1:4318", "OFF", "off"),
     "RECEIVER_MAX_REQUEST_SIZE": ("", "1MiB", MiB),
+    "RECEIVER_MAX_CONNECTIONS": ("1024", "64", 64),
+    "RECEIVER_TLS_CERTIFICATE": ("", "/etc/tls.pem", Path("/etc/tls.pem")),
+    "RECEIVER_TLS_KEY": ("", "/etc/tls.key", Path("/etc/tls.key")),
+    "RECEIVER_TLS_CLIENT_CA": ("", "/etc/clients.pem", Path("/etc/clients.pem")),
+    "RECEIVER_BEARER_TOKENS": ("", "one,two", SecretStr("one,two")),
+    "RECEIVER_CORS_ORIGINS": ("", "https://a.example,http://b:1", ("https://a.example", "http://b:1")),
     "ADMIN_ENDPOINT": ("127.0.0.1:13133", "off", "off"),
     "EXPORTER": ("", "Console", "console"),
     "EXPORTER_OTLP_ENDPOINT": ("", "http://collector:4317", "http://collector:4317"),
@@ -78,6 +85,7 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
     "CONTEXT_ATTRIBUTES": ("", "plan", ("plan",)),
     "INCLUDE_RESOURCE_ATTRIBUTES_IN_CONTEXT": ("true", "false", False),
     "INCLUDE_BAGGAGE_IN_CONTEXT": ("true", "no", False),
+    "HASH_USER_ID_KEY": ("", "0123456789abcdef", SecretStr("0123456789abcdef")),
     "JOURNAL_DIRECTORY": ("", "/var/lib/journal", Path("/var/lib/journal")),
     "JOURNAL_MAX_SIZE": ("1GiB", "4GiB", 1 << 32),
     "JOURNAL_SYNC": ("normal", "FULL", "full"),
@@ -95,13 +103,20 @@ ROWS: Mapping[str, tuple[str, str, Any]] = {
 }
 # What a row needs beside itself to make sense.
 WITH: Mapping[str, Mapping[str, str]] = {
+    "RECEIVER_TLS_CERTIFICATE": {"RECEIVER_TLS_KEY": "/etc/tls.key"},
+    "RECEIVER_TLS_KEY": {"RECEIVER_TLS_CERTIFICATE": "/etc/tls.pem"},
+    "RECEIVER_TLS_CLIENT_CA": {"RECEIVER_TLS_CERTIFICATE": "/etc/tls.pem", "RECEIVER_TLS_KEY": "/etc/tls.key"},
+    "VARIABLES_CACHE": {"VARIABLES_URL": "https://logfire.example", "VARIABLES_TOKEN": "pylf_x"},
     "EXPORTER_OTLP_CLIENT_CERTIFICATE": {"EXPORTER_OTLP_CLIENT_KEY": "/etc/client.key"},
     "EXPORTER_OTLP_CLIENT_KEY": {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/etc/client.pem"},
     "VARIABLES_URL": {"VARIABLES_TOKEN": "pylf_x"},
     "EXPORTERS": {f"EXPORTER_{name}_OTLP_ENDPOINT": "http://collector:4317" for name in ("LANGFUSE", "LOGFIRE")},
 }
 # What cannot be told from what is shown: secrets.
-SECRETS = ("EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "JOURNAL_KEY", "TELEMETRY_OTLP_HEADERS")
+SECRETS = (
+    "RECEIVER_BEARER_TOKENS", "EXPORTER_OTLP_HEADERS", "VARIABLES_TOKEN", "HASH_USER_ID_KEY", "JOURNAL_KEY",
+    "TELEMETRY_OTLP_HEADERS",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +307,139 @@ def test_says_what_would_be_right(name: str, text: str, message: str, put: Any) 
     assert [f"{PREFIX}{name}: {message}"] == problems()
 
 
+def _one_of(text: str) -> tuple[Mapping[str, str], str]:
+    """A wrong value of a setting that needs no other, and what is said of it."""
+    value, message = text.split(" → ")
+    return {"": value}, message
+
+
+_DURATION = _one_of("soon → must be a duration such as 500ms, 30s or 10m, not 'soon'")
+_SIZE = _one_of("3 apples → must be a size such as 64MiB or 1GiB, not '3 apples'")
+_COUNT = _one_of("0 → must be at least 1, not '0'")
+_BOOL = _one_of("perhaps → must be true or false, not 'perhaps'")
+_ADDRESS = _one_of("4317 → must be host:port such as 127.0.0.1:4317, or off, not '4317'")
+_KEYS = _one_of("user id → must be names without spaces, control characters or *, comma-separated, not 'user id'")
+_MISSING = "cannot read /none: No such file or directory; name a readable PEM file"
+_TLS = {"RECEIVER_TLS_CERTIFICATE": "/none", "RECEIVER_TLS_KEY": "/none"}
+_HTTPS = {"EXPORTER_OTLP_ENDPOINT": "https://c:1"}
+_SERVER = {"VARIABLES_URL": "https://a.example", "VARIABLES_TOKEN": "t"}
+# Each setting: variables that are wrong ("" for its own), and what is said of it.
+BAD: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "RECEIVER_GRPC_ENDPOINT": _ADDRESS,
+    "RECEIVER_HTTP_ENDPOINT": _ADDRESS,
+    "RECEIVER_MAX_REQUEST_SIZE": _SIZE,
+    "RECEIVER_MAX_CONNECTIONS": _COUNT,
+    "RECEIVER_TLS_CERTIFICATE": (_TLS, _MISSING),
+    "RECEIVER_TLS_KEY": ({"RECEIVER_TLS_CERTIFICATE": str(README), "": "/none"}, _MISSING),
+    "RECEIVER_TLS_CLIENT_CA": (
+        {"": "/none"},
+        f"needs {PREFIX}RECEIVER_TLS_CERTIFICATE and {PREFIX}RECEIVER_TLS_KEY; set them",
+    ),
+    "RECEIVER_BEARER_TOKENS": _one_of(
+        "a,b c → token 2 has a space or line break in it; write one a line, or comma-separated"
+    ),
+    "RECEIVER_CORS_ORIGINS": _one_of(
+        "app.example → must be origins such as https://app.example.com, in lower case, without path; or * alone"
+    ),
+    "ADMIN_ENDPOINT": _ADDRESS,
+    "EXPORTER": _one_of("kafka → must be 'otlp' or 'console', not 'kafka'"),
+    "EXPORTER_OTLP_ENDPOINT": _one_of(
+        "ftp://c → must be an address such as http://collector:4317, https://collector:4317 or collector:4317"
+    ),
+    "EXPORTER_OTLP_PROTOCOL": _one_of("http → must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
+    "EXPORTER_OTLP_HEADERS": (
+        {"EXPORTER_OTLP_ENDPOINT": "http://c:1", "": "secret"},
+        "pair 1 has no `=`; write name=value,name=value, percent-encoded",
+    ),
+    "EXPORTER_OTLP_COMPRESSION": _one_of("zstd → must be 'none' or 'gzip', not 'zstd'"),
+    "EXPORTER_OTLP_TIMEOUT": _DURATION,
+    "EXPORTER_OTLP_INSECURE": _BOOL,
+    "EXPORTER_OTLP_CERTIFICATE": ({**_HTTPS, "": "/none"}, _MISSING),
+    "EXPORTER_OTLP_CLIENT_CERTIFICATE": (
+        {**_HTTPS, "": "/none", "EXPORTER_OTLP_CLIENT_KEY": str(README)},
+        _MISSING,
+    ),
+    "EXPORTER_OTLP_CLIENT_KEY": ({**_HTTPS, "": "/none", "EXPORTER_OTLP_CLIENT_CERTIFICATE": str(README)}, _MISSING),
+    "EXPORTER_FORWARD_HEADERS": _one_of(
+        "content-type → 'content-type' names a header that belongs to the protocol; "
+        "list names such as authorization or x-langfuse-*, not 'content-type'"
+    ),
+    "EXPORTERS": _one_of("a,a → must name each downstream once, not 'a,a'"),
+    "TENANT_HEADERS": _one_of(
+        "x-a b → 'x-a b' has a name that is not of letters, digits, `-`, `_` and `.`; "
+        "list names such as authorization or x-langfuse-*, not 'x-a b'"
+    ),
+    "USER_ID_KEYS": _KEYS,
+    "USER_ID_FALLBACK_KEYS": _KEYS,
+    "SESSION_ID_KEYS": _KEYS,
+    "SESSION_ID_FALLBACK_KEYS": _KEYS,
+    "BAGGAGE_KEYS": _one_of(
+        "a*b → must be names without spaces or control characters, comma-separated, * only at the end, not 'a*b'"
+    ),
+    "MAX_VALUE_LENGTH": _COUNT,
+    "WARN_SENDER": _BOOL,
+    "ROOTS": _one_of("remote → must be 'local' or 'any', not 'remote'"),
+    "FILL": _one_of("all → must be 'none', 'orphans' or 'trace', not 'all'"),
+    "TRACE_QUIET": _DURATION,
+    "MAX_WAIT": _DURATION,
+    "REMEMBER_TRACES": _COUNT,
+    "REMEMBER_FOR": _DURATION,
+    "MAX_SPANS_PER_TRACE": _COUNT,
+    "MEMORY_LIMIT": _SIZE,
+    "VARIABLES_FILE": ({"": "/none"}, "cannot read /none: No such file or directory; name a readable file"),
+    "VARIABLES_URL": ({**_SERVER, "": "ftp://a"}, ""),
+    "VARIABLES_TOKEN": ({**_SERVER, "": "a b"}, ""),
+    "VARIABLES_POLL": _one_of("0s → must be at least 1, not '0s'"),
+    "VARIABLES_CACHE": ({**_SERVER, "": "/none/x"}, "/none is no folder; name a file in one that is there"),
+    "VARIABLES_SELECT": _KEYS,
+    "VARIABLES_SPANS": _one_of("some → must be 'all' or 'roots', not 'some'"),
+    "TARGETING_KEY": _one_of("user id → must be a name without spaces, control characters or *, not 'user id'"),
+    "TARGETING_KEYS": ({"": "x"}, ""),
+    "TRACE_ID_FALLBACK": _BOOL,
+    "CONTEXT_ATTRIBUTES": _KEYS,
+    "INCLUDE_RESOURCE_ATTRIBUTES_IN_CONTEXT": _BOOL,
+    "INCLUDE_BAGGAGE_IN_CONTEXT": _BOOL,
+    "HASH_USER_ID_KEY": _one_of("too short → must have at least 16 characters"),
+    "JOURNAL_DIRECTORY": ({"": "/none/journal"}, "/none is no folder; make it, or name another"),
+    "JOURNAL_MAX_SIZE": _SIZE,
+    "JOURNAL_SYNC": _one_of("always → must be 'off', 'normal' or 'full', not 'always'"),
+    "JOURNAL_KEY": _one_of("too short → must have at least 16 characters"),
+    "QUEUE_MAX_AGE": _DURATION,
+    "BATCH_MAX_SPANS": _COUNT,
+    "BATCH_MAX_SIZE": _SIZE,
+    "BATCH_MAX_DELAY": _DURATION,
+    "SHUTDOWN_TIMEOUT": _DURATION,
+    "TELEMETRY_OTLP_ENDPOINT": _one_of(
+        "ftp://c → must be an address such as http://collector:4317, https://collector:4317 or collector:4317"
+    ),
+    "TELEMETRY_OTLP_PROTOCOL": _one_of("http → must be 'grpc', 'http/protobuf' or 'http/json', not 'http'"),
+    "TELEMETRY_OTLP_HEADERS": (
+        {"TELEMETRY_OTLP_ENDPOINT": "http://c:1", "": "secret"},
+        "pair 1 has no `=`; write name=value,name=value, percent-encoded",
+    ),
+    "LOG_LEVEL": _one_of("loud → must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
+    "LOG_FORMAT": _one_of("xml → must be 'text' or 'json', not 'xml'"),
+}
+
+
+def test_every_setting_has_a_bad_value() -> None:
+    """No setting is without a test of what is said of a wrong value."""
+    assert [name.upper() for name in Settings.model_fields] == list(BAD)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_value_is_told(name: str, put: Any) -> None:
+    """`check`, as `run`, says of each wrong setting one line that names it, and what would be right."""
+    given, message = BAD[name]
+    put(**{key or name: value for key, value in given.items()})
+    with pytest.raises(SettingsError) as caught:
+        check_settings(load())
+    (line,) = [line for line in caught.value.problems if line.startswith(f"{PREFIX}{name}: ")]
+    assert f"{PREFIX}{name}: {message}" == line or not message
+    assert line.isprintable()
+    assert name not in SECRETS or given[""] not in line
+
+
 def test_says_every_problem_at_once(put: Any, tmp_path: Path) -> None:
     """Unknown names, unreadable files and wrong values are told together."""
     gone = tmp_path / "nothing"
@@ -425,6 +573,22 @@ def test_refuses_a_secret_that_is_given_twice(put: Any, tmp_path: Path) -> None:
             "VARIABLES_TOKEN: needed where SPAN_PROCESSOR_VARIABLES_URL is set; put the API key into it",
         ),
         (
+            {"VARIABLES_CACHE": "/tmp/x"},
+            "VARIABLES_CACHE: is for SPAN_PROCESSOR_VARIABLES_URL, which is not set; set it, or leave it out",
+        ),
+        (
+            {"RECEIVER_CORS_ORIGINS": "*", "RECEIVER_HTTP_ENDPOINT": "off"},
+            "RECEIVER_CORS_ORIGINS: is for SPAN_PROCESSOR_RECEIVER_HTTP_ENDPOINT, which is off; leave it out",
+        ),
+        (
+            {"RECEIVER_TLS_CERTIFICATE": "/a.pem"},
+            "RECEIVER_TLS_KEY: the listeners' certificate and its key go together; set both",
+        ),
+        (
+            {"RECEIVER_TLS_KEY": "/a.key"},
+            "RECEIVER_TLS_KEY: the listeners' certificate and its key go together; set both",
+        ),
+        (
             {"EXPORTER_OTLP_CLIENT_CERTIFICATE": "/a.pem"},
             "EXPORTER_OTLP_CLIENT_KEY: a client certificate and its key go together; set both",
         ),
@@ -465,7 +629,7 @@ def test_shows_a_value(name: str, value: Any, shown: str) -> None:
 
 def test_a_secret_is_in_no_representation(put: Any) -> None:
     """The model's own text keeps secrets."""
-    put(**dict.fromkeys(SECRETS, "a=hidden"))
+    put(**dict.fromkeys(SECRETS, "a=hidden-for-ever"))
     assert "hidden" not in repr(load())
     assert [name.lower() for name in SECRETS] == secret_fields()
 

@@ -6,6 +6,7 @@ Source: W3C Baggage (list members `key=value;properties`, percent-encoding) and 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
@@ -44,11 +45,27 @@ def parse_baggage(header: str) -> dict[str, str]:
         key = key.strip()
         if not equals or not _TOKEN.fullmatch(key) or len(member.encode("utf-8", "replace")) > MAX_MEMBER_BYTES:
             continue
-        value = value.partition(";")[0].strip()
-        decoded = _decode(value.replace("+", " ") if key.startswith(LANGFUSE) else value)
+        decoded = _value(key, value.partition(";")[0])
         if decoded is not None:
             members[key] = decoded
     return members
+
+
+def replace_values(header: str, replace: Callable[[str, str], str | None]) -> str:
+    """The header with other values where `replace` gives one for a member's key and decoded value.
+
+    All members are asked, those past the limits of `parse_baggage` too; whatever is not replaced stays as it was.
+    """
+    return ",".join([_replaced(member, replace) for member in header.split(",")])
+
+
+def _replaced(member: str, replace: Callable[[str, str], str | None]) -> str:
+    before, equals, rest = member.partition("=")
+    key = before.strip()
+    text, semicolon, properties = rest.partition(";")
+    decoded = _value(key, text)
+    value = replace(key, text.strip() if decoded is None else decoded) if equals else None
+    return member if value is None else f"{before}={value}{semicolon}{properties}"
 
 
 def span_key(member: str) -> str:
@@ -73,8 +90,10 @@ def _bounded(header: str) -> str:
     return encoded[:MAX_BYTES].rpartition(b",")[0].decode("utf-8", "ignore")
 
 
-def _decode(value: str) -> str | None:
+def _value(key: str, text: str) -> str | None:
+    """A member's value, decoded; None where its percent-encoding is not UTF-8."""
+    text = text.strip()
     try:
-        return unquote(value, errors="strict")
+        return unquote(text.replace("+", " ") if key.startswith(LANGFUSE) else text, errors="strict")
     except UnicodeDecodeError:
         return None

@@ -14,6 +14,7 @@ from processor.attributes.keys import (
     DERIVED,
     EVALUATION,
     LABEL,
+    MARK,
     PENDING_PARENT,
     RESOLVE,
     SESSION,
@@ -25,6 +26,7 @@ from processor.attributes.keys import (
     USER_ID,
     CarriedKeys,
 )
+from processor.attributes.pseudonyms import Pseudonyms
 from processor.attributes.reading import Drop, Reading
 from processor.attributes.reported import read_labels, read_resolve
 from processor.attributes.validate import ABSENT, NOT_A_STRING, VALID, judge
@@ -39,11 +41,14 @@ BAGGAGE_GROUP: Final = "baggage"
 
 
 class Interpreter:
-    """Interprets hits for one set of carried keys."""
+    """Interprets hits for one set of carried keys. `pseudonyms`: what user ids are handed down as, None for clear."""
 
-    __slots__ = ("contexts", "keys", "max_length")
+    __slots__ = ("contexts", "keys", "max_length", "pseudonyms")
 
-    def __init__(self, keys: CarriedKeys, contexts: Contexts, max_length: int) -> None:
+    def __init__(
+        self, keys: CarriedKeys, contexts: Contexts, max_length: int, pseudonyms: Pseudonyms | None = None
+    ) -> None:
+        self.pseudonyms = pseudonyms
         self.keys = keys
         self.contexts = contexts
         self.max_length = max_length
@@ -103,6 +108,8 @@ class Interpreter:
                     pending = value == "pending_span"
                 elif role.kind == PENDING_PARENT:
                     parent = _span_id(value)
+                elif role.kind == MARK:
+                    reading.is_marked = self.pseudonyms is not None and value == self.pseudonyms.fingerprint
                 elif role.kind == DERIVED and isinstance(value, tuple):
                     own.derived = [name.encode() for name in value if isinstance(name, str)]
         if pending:
@@ -220,7 +227,12 @@ class Interpreter:
 
     def _carry(self, reading: Reading, key: bytes, encoded: bytes, is_weak: bool, data: object) -> None:
         """Carry a value: `encoded` is its AnyValue, `data` what conditions see."""
-        reading.values[key] = Value(key, encoded, encode_attribute(key, encoded), is_weak, data)
+        pseudonyms = self.pseudonyms
+        if pseudonyms is not None and key in pseudonyms.keys:
+            written = pseudonyms.hand_down(key, encoded, reading.is_marked)
+        else:
+            written = encode_attribute(key, encoded)
+        reading.values[key] = Value(key, encoded, written, is_weak, data)
 
     def _drop(self, reading: Reading, group: str, key: bytes, reason: str, value: object) -> None:
         """Report an invalid value; cut it where the key is the backend's own (S7)."""

@@ -15,6 +15,7 @@ from processor.wire.interest import Interest, Interests
 USER_ID: Final = b"user.id"
 SESSION_ID: Final = b"session.id"
 DERIVED_KEY: Final = b"span_processor.derived"
+MARK_KEY: Final = b"span_processor.user_id_key"  # by which key user ids were replaced by pseudonyms
 
 # Roles of a key.
 USER: Final = 0
@@ -32,6 +33,7 @@ CONTEXT_ATTRIBUTE: Final = 11  # read by conditions on the span itself
 LABEL: Final = 12
 RESOLVE: Final = 13  # of a resolve span alone
 RESOURCE_ONLY: Final = 14
+MARK: Final = 15
 
 # What the word `langfuse` in BAGGAGE_KEYS stands for (interface).
 LANGFUSE_KEYS: Final = (
@@ -46,6 +48,7 @@ _MARKERS: Final = {
     "logfire.span_type": SPAN_TYPE,
     "logfire.pending_parent_id": PENDING_PARENT,
     "span_processor.derived": DERIVED,
+    "span_processor.user_id_key": MARK,
 }
 # What the SDK writes on a resolve span, whose scope is this.
 RESOLVE_SCOPE: Final = b"logfire.variables"

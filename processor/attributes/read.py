@@ -12,6 +12,7 @@ from processor.attributes.contexts import MAX_BYTES, Contexts
 from processor.attributes.interpret import Interpreter
 from processor.attributes.keys import CarriedKeys
 from processor.attributes.labels import Labeller
+from processor.attributes.pseudonyms import Pseudonyms
 from processor.attributes.reading import Drop, Reading
 from processor.span import Group, Hit, Own, Span, Value
 from processor.wire.splice import add_dropped, cut_attributes
@@ -23,18 +24,25 @@ _REMEMBERED: Final = 12_288  # readings, usually 2 KB each: ten thousand users w
 class Reader:
     """Reads spans and resources for one set of carried keys. `take_…` hand over what was noted since the last call.
 
-    `labeller`: what labels the traces that these spans begin, None for nothing (S24).
+    `labeller`: what labels the traces that these spans begin, None for nothing (S24). `pseudonyms`: what stands for
+    user ids on what leaves, None where they leave in clear.
     """
 
-    __slots__ = ("contexts", "drops", "interpreter", "keys", "labeller", "readings", "resolves")
+    __slots__ = ("contexts", "drops", "interpreter", "keys", "labeller", "pseudonyms", "readings", "resolves")
 
     def __init__(
-        self, keys: CarriedKeys, contexts: Contexts, max_length: int, labeller: Labeller | None = None
+        self,
+        keys: CarriedKeys,
+        contexts: Contexts,
+        max_length: int,
+        labeller: Labeller | None = None,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.keys = keys
         self.labeller = labeller
         self.contexts = contexts
-        self.interpreter = Interpreter(keys, contexts, max_length)
+        self.pseudonyms = pseudonyms
+        self.interpreter = Interpreter(keys, contexts, max_length, pseudonyms)
         self.readings: dict[tuple[object, ...], Reading] = {}
         self.drops: list[Drop] = []
         self.resolves: list[tuple[dict[str, object], Group]] = []
@@ -66,6 +74,8 @@ class Reader:
             if value.encoded
         }
         group.defaults = self.contexts.make(values)
+        if self.pseudonyms is not None:
+            group.resource = self.pseudonyms.replace_resource(group.resource)
         group.attributes = {hit.key.decode("utf-8", "replace"): read_value(hit.value) for hit in group.hits}
 
     def take_resolves(self) -> list[tuple[dict[str, object], Group]]:

@@ -23,10 +23,10 @@ class Reading:
 
     `cut`: keys whose attributes go; `dropped`: those of them that count as dropped (S7); `rewritten`: encoded
     attributes that take the place of cut ones. `best`: the best alias so far of each kind. `resolve`: what a resolve
-    span says, by key.
+    span says, by key. `is_marked`: its user ids are pseudonyms of ours already.
     """
 
-    __slots__ = ("best", "cut", "dropped", "drops", "own", "resolve", "rewritten", "values")
+    __slots__ = ("best", "cut", "dropped", "drops", "is_marked", "own", "resolve", "rewritten", "values")
 
     def __init__(self, own: Own) -> None:
         self.own = own
@@ -37,3 +37,4 @@ class Reading:
         self.values: dict[bytes, Value] = {}
         self.best: dict[int, tuple[int, str]] = {}
         self.resolve: dict[str, object] | None = None
+        self.is_marked = False

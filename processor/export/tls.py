@@ -6,11 +6,12 @@ disk, so that a renewed certificate is used without a restart. Must not know set
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from processor.files import Stamp, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class TlsFiles:
         return tuple(path for path in (self.certificate, self.client_certificate, self.client_key) if path)
 
 
-def fingerprint(files: TlsFiles) -> tuple[tuple[int, int], ...]:
-    """Changes when a file does; a file that cannot be read just now counts as unchanged in itself."""
-    return tuple(_state(path) for path in files.given)
+def fingerprint(files: TlsFiles) -> Stamp:
+    """Changes when a file does."""
+    return stamp(files.given)
 
 
 def channel_credentials(files: TlsFiles) -> Any:
@@ -64,11 +65,3 @@ def load_client(context: ssl.SSLContext, certificate: Path, key: Path | None) ->
 
 def _bytes(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
-
-
-def _state(path: Path) -> tuple[int, int]:
-    try:
-        state = os.stat(path)
-    except OSError:
-        return (0, 0)
-    return (state.st_mtime_ns, state.st_size)

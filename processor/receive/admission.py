@@ -24,10 +24,12 @@ REFUSALS: Final[Mapping[str, str]] = {
     "malformed": "the body cannot be decompressed, or is not the JSON that it says",
     "too_large": "the body is over the size limit",
     "slow": "the sender took too long to send a request whole",
+    "unauthenticated": "the sender shows no accepted token",
+    "connections": "a connection beyond the limit was closed before it said anything",
 }
 
 # Of these, what tells the sender that the same request will never be taken.
-FOR_GOOD: Final = frozenset({"loop", "malformed", "too_large"})
+FOR_GOOD: Final = frozenset({"loop", "malformed", "too_large", "unauthenticated"})
 
 # An overload younger than this is answered with 1 s, an older one with 2 s: the most that S26 allows, and a
 # fifth of the ten seconds that the most impatient clients have in all.

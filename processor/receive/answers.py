@@ -26,6 +26,7 @@ RESOURCE_EXHAUSTED: Final = 8
 FAILED_PRECONDITION: Final = 9
 UNIMPLEMENTED: Final = 12
 UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
 
 # gRPC code and HTTP status. All are on OTLP's lists of what a sender must not try again, but UNAVAILABLE and 503.
 _CODES: Final[dict[type[Exception], tuple[int, int]]] = {
@@ -76,6 +77,7 @@ def refusal_of(error: SenderError | ComeBackLater) -> Refusal:
 
 # A bug of ours is not the sender's: it keeps the request, and a second's wait keeps this from being a hot loop.
 FAULT: Final = Refusal(UNAVAILABLE, 503, "internal error", 1)
+STRANGER: Final = Refusal(UNAUTHENTICATED, 401, "show an accepted token: authorization: Bearer <token>")
 STOPPING: Final = Refusal(UNAVAILABLE, 503, "shutting down", 2)
 
 

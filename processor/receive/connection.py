@@ -1,6 +1,7 @@
-"""The limits of one HTTP connection, laid around uvicorn's protocol: size of a head, and time to send a request.
+"""The limits of one HTTP connection, laid around uvicorn's protocol: sizes of a head and of what frames a body, time
+to send a request, requests ahead of their answers.
 
-uvicorn with httptools bounds neither: a head may grow for ever, and a body may drip. It must not know paths,
+uvicorn with httptools bounds none: a head or a trailer may grow for ever, and a body may drip. It must not know paths,
 bodies or answers; it sees bytes go by and uvicorn's request cycle (`cycle`: None before the first head is
 whole; `more_body`: whether the body is still coming).
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES: Final = 16 * 1024
+# Requests that wait for the answers before theirs. OTLP's senders have none.
+_PIPELINED: Final = 16
 
 # Java's own client offers HTTP/2 with every request, by an Upgrade header; the parser then takes the body for
 # another protocol's bytes and leaves it out. A server may ignore the offer (RFC 9110, 7.8), so the header is
@@ -33,12 +35,23 @@ _SLOW: Final = _last_words(b"408 Request Timeout", b"the request took too long t
 _HEAD_TOO_LARGE: Final = _last_words(b"431 Request Header Fields Too Large", b"the request head is too large\n")
 
 
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which tells whether a body grows."""
+
+    has_body_grown = False
+
+    def on_body(self, body: bytes) -> None:
+        """httptools' hook: a piece of the body."""
+        self.has_body_grown = True
+        super().on_body(body)
+
+
 class Connection(asyncio.Protocol):
     """One connection. `owing_since`: by the loop's clock, since when the sender owes the rest of a request."""
 
     __slots__ = ("_connections", "_head_bytes", "_loop", "inner", "owing_since")
 
-    def __init__(self, inner: HttpToolsProtocol, connections: set[Connection], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, inner: HttpProtocol, connections: set[Connection], loop: asyncio.AbstractEventLoop) -> None:
         self.inner = inner
         self.owing_since: float | None = None
         self._connections = connections
@@ -62,18 +75,24 @@ class Connection(asyncio.Protocol):
                 return
             if data.find(b"pgrade:", 0, HEAD_BYTES) >= 0:
                 data = _ignore_upgrade(data)
+        inner.has_body_grown = False
         inner.data_received(data)
         cycle = inner.cycle
-        if is_head and cycle is before:
+        if cycle is before and not inner.has_body_grown:
+            # More of a head, or, in a body, of what frames its chunks, trailers included: httptools keeps them all.
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
-                self._close(_HEAD_TOO_LARGE)
+                self._close(_HEAD_TOO_LARGE if is_head or not cycle.response_started else b"")
                 return
         else:
             self._head_bytes = 0
-            if not cycle.more_body:
-                self.owing_since = None
-                return
+        if len(inner.pipeline) > _PIPELINED:
+            self._close(b"")
+            return
+        if (not is_head or cycle is not before) and not cycle.more_body:
+            self._head_bytes = 0
+            self.owing_since = None
+            return
         if self.owing_since is None:
             self.owing_since = self._loop.time()
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, SenderError
 from processor.header_names import HeaderNames
-from processor.receive import answers, replies
+from processor.receive import answers, cors, replies
+from processor.receive.access import OPEN, Access
 from processor.receive.admission import Admission, Hold
 from processor.receive.receive import Answer, Receiver, Request
 from processor.receive.server import HttpServer
@@ -37,14 +38,16 @@ _NEEDED: Final = frozenset(
     (b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
 
+_AUTHORIZATION: Final = b"authorization"
+
 
 class HttpListener:
     """Listens for OTLP/HTTP of all signals, protobuf and JSON, on any path that ends in OTLP's.
 
     `max_request_bytes` holds for the declared length, for what is read and for what it decompresses to.
     `headers`: lower-case names of those that the receiver wants in `Request.headers`, `*` at the end allowed, besides
-    the hop header.
-    `read_timeout_s`: from a request's first byte (or from connecting) to its last.
+    the hop header. `read_timeout_s`: from a request's first byte (or from connecting) to its last. `access`: who may
+    connect and send.
     """
 
     def __init__(
@@ -55,13 +58,25 @@ class HttpListener:
         max_request_bytes: int,
         headers: Iterable[str] = (),
         read_timeout_s: float = 30.0,
+        access: Access = OPEN,
     ) -> None:
         self._receiver = receiver
         self._admission = admission
         self._max_request_bytes = max_request_bytes
         self._wanted = HeaderNames((*headers, HOP_HEADER))
+        self._tokens = access.tokens
+        self._cors = access.cors
+        self._known = _NEEDED | self._asked()
         self._faults = answers.FaultLog()
-        self._server = HttpServer(endpoint, self._serve, read_timeout_s, self._count_slow)
+        self._server = HttpServer(
+            endpoint,
+            self._serve,
+            read_timeout_s,
+            lambda: self._count("slow"),
+            access.certificates.context if access.certificates else None,
+            access.max_connections,
+            lambda: self._count("connections"),
+        )
 
     @property
     def address(self) -> str:
@@ -79,28 +94,42 @@ class HttpListener:
         """
         await self._server.stop(grace_s)
 
-    def _count_slow(self) -> None:
-        self._admission.refused["slow"] += 1
+    def _asked(self) -> frozenset[bytes]:
+        """The headers that decide who may send."""
+        asked = [_AUTHORIZATION] if self._tokens is not None else []
+        return frozenset(asked + list(cors.HEADERS)) if self._cors is not None else frozenset(asked)
+
+    def _count(self, refusal: str) -> None:
+        self._admission.refused[refusal] += 1
 
     async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application. No exception leaves it: uvicorn would answer 500, and the sender drops its spans."""
         headers = self._read_headers(scope["headers"])
         upload = Upload(headers, receive)
-        path = scope["path"]
-        signal = _SIGNALS.get(path[path.rfind("/v1/") :])
-        codec = replies.codec_of(headers.get(b"content-type", b""))
         try:
-            if signal is None:
-                reply = replies.NOT_FOUND
-            elif scope["method"] != "POST":
-                reply = replies.NOT_POST
-            elif codec is None:
-                reply = replies.NOT_OTLP
-            else:
-                reply = await self._exchange(signal, codec, headers, upload)
+            reply = await self._reply(scope["method"], scope["path"], headers, upload)
+            if self._cors is not None:
+                reply = self._cors.mark(reply, headers.get(b"origin"))
             await self._answer(send, upload, reply)
         except Disconnected:
             return
+
+    async def _reply(self, method: str, path: str, headers: Mapping[bytes, bytes], upload: Upload) -> replies.Reply:
+        """The reply to any request. Without an accepted token nothing but a preflight learns anything, on any path."""
+        if self._cors is not None and method == "OPTIONS" and (preflight := self._cors.preflight(headers)) is not None:
+            return preflight
+        codec = replies.codec_of(headers.get(b"content-type", b""))
+        if self._tokens is not None and not self._tokens.accepts(headers.get(_AUTHORIZATION, b"").decode("latin-1")):
+            self._count("unauthenticated")
+            return replies.NOT_ALLOWED if codec is None else replies.refuse(codec, answers.STRANGER)
+        signal = _SIGNALS.get(path[path.rfind("/v1/") :])
+        if signal is None:
+            return replies.NOT_FOUND
+        if method != "POST":
+            return replies.NOT_POST
+        if codec is None:
+            return replies.NOT_OTLP
+        return await self._exchange(signal, codec, headers, upload)
 
     async def _exchange(
         self, signal: Signal, codec: replies.Codec, headers: Mapping[bytes, bytes], upload: Upload
@@ -166,10 +195,10 @@ class HttpListener:
 
     def _read_headers(self, headers: Headers) -> dict[bytes, bytes]:
         """The headers that matter; of a name that comes twice, the values joined (RFC 9110, 5.3)."""
-        wanted = self._wanted
+        known, wanted = self._known, self._wanted
         found: dict[bytes, bytes] = {}
         for name, value in headers:
-            if name in _NEEDED or name.decode("latin-1") in wanted:
+            if name in known or name.decode("latin-1") in wanted:
                 found[name] = found[name] + b"," + value if name in found else value
         return found
 

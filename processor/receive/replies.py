@@ -51,6 +51,8 @@ def accept(codec: Codec, signal: Signal, answer: Answer) -> Reply:
 def refuse(codec: Codec, refusal: answers.Refusal) -> Reply:
     """A google.rpc.Status in the request's own encoding (R11, R25), with Retry-After where it is to come back."""
     body = codec.status(refusal)
+    if refusal.http_status == NOT_ALLOWED.status:
+        return _reply(refusal.http_status, codec.media_type, body, _CHALLENGE)
     if refusal.retry_after_s is None:
         return _reply(refusal.http_status, codec.media_type, body)
     return _reply(refusal.http_status, codec.media_type, body, (b"retry-after", str(refusal.retry_after_s).encode()))
@@ -62,7 +64,9 @@ def _reply(status: int, media_type: bytes, body: bytes, *headers: tuple[bytes, b
 
 
 _TEXT: Final = b"text/plain"
+_CHALLENGE: Final = (b"www-authenticate", b"Bearer")
 CLOSE: Final = (b"connection", b"close")
 NOT_FOUND: Final = _reply(404, _TEXT, b"send OTLP to /v1/traces, /v1/metrics or /v1/logs\n")
 NOT_POST: Final = _reply(405, _TEXT, b"OTLP is sent with POST\n", (b"allow", b"POST"))
+NOT_ALLOWED: Final = _reply(401, _TEXT, b"show an accepted token: authorization: Bearer <token>\n", _CHALLENGE)
 NOT_OTLP: Final = _reply(415, _TEXT, b"the content-type must be application/x-protobuf or application/json\n")

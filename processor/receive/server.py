@@ -8,32 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from processor.receive.connection import Connection
+from processor.receive.accept import Acceptor
+from processor.receive.connection import Connection, HttpProtocol
 from processor.units import split_endpoint
 
 # Longer than the 60 s between two exports of metrics, so that SDKs find their connection still open.
 _KEEP_ALIVE_S: Final = 90
 # Connections that wait to be taken: of all containers of a pod at once, after a restart.
 _BACKLOG: Final = 1024
+# Of whoever probes or looks: many that say nothing keep nobody from an answer.
+_CONNECTIONS: Final = 1024
 
 
 class HttpServer:
     """Serves `app` on `endpoint` (host:port; port 0: the system chooses).
 
     `read_timeout_s`: from a request's first byte (or from connecting) to its last; `on_slow` hears of each sender
-    that was cut.
+    that was cut. `context`: TLS of the next connection, None for plain text. At most `max_connections` at once;
+    `on_full` hears of each that was one too many.
     """
 
     def __init__(
-        self, endpoint: str, app: Any, read_timeout_s: float = 30.0, on_slow: Callable[[], None] = lambda: None
+        self,
+        endpoint: str,
+        app: Any,
+        read_timeout_s: float = 30.0,
+        on_slow: Callable[[], None] = lambda: None,
+        context: Callable[[], ssl.SSLContext] | None = None,
+        max_connections: int = _CONNECTIONS,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._endpoint = endpoint
         self._app = app
@@ -41,7 +52,10 @@ class HttpServer:
         self._on_slow = on_slow
         self._state = ServerState()
         self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._context = context
+        self._max_connections = max_connections
+        self._on_full = on_full
+        self._acceptor: Acceptor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._port = split_endpoint(endpoint)[1]
 
@@ -58,16 +72,19 @@ class HttpServer:
         self._port = listening.getsockname()[1]
 
         def connect() -> Connection:
-            return Connection(HttpToolsProtocol(config, self._state, {}, loop), self._connections, loop)
+            return Connection(HttpProtocol(config, self._state, {}, loop), self._connections, loop)
 
-        self._server = await loop.create_server(connect, sock=listening, backlog=_BACKLOG)
+        self._acceptor = Acceptor(
+            listening, connect, self._context, self._connections, self._max_connections, self._on_full
+        )
+        self._acceptor.start()
         self._tick()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new connections, let requests in flight finish for at most `grace_s` seconds, then cancel them."""
-        if self._server is None:
+        if self._acceptor is None:
             return
-        self._server.close()
+        await self._acceptor.stop()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:

@@ -6,12 +6,13 @@ What is not cut stays byte for byte where it was (S11). Used only where somethin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import i64
 
 from processor.wire.cursor import Cursor
-from processor.wire.values import encode_varint
+from processor.wire.values import encode_len, encode_varint
 
 _ATTRIBUTES: Final = 0x4A
 _DROPPED_COUNT: Final = 0x50  # Span.dropped_attributes_count = 10, uint32
@@ -54,6 +55,37 @@ def add_dropped(raw: bytes, count: int) -> bytes:
         kept = cursor.pos
     parts.append(raw[kept:])
     parts.append(b"\x50" + encode_varint(min(total + count, 0xFFFFFFFF)))
+    return b"".join(parts)
+
+
+def replace_fields(message: bytes, wanted: i64, replace: Callable[[bytes], bytes | None]) -> bytes:
+    """The message with the content of each length-delimited field of this tag replaced; without it for None.
+
+    What `replace` returns as it is stays byte for byte; so does a message in which nothing changes.
+    """
+    cursor = Cursor(message)
+    end: i64 = len(message)
+    parts: list[bytes] = []
+    kept: i64 = 0
+    while cursor.pos < end:
+        start: i64 = cursor.pos
+        tag: i64 = cursor.tag(end)
+        if tag != wanted:
+            cursor.skip(tag, end)
+            continue
+        size: i64 = cursor.length(end)
+        content = message[cursor.pos : cursor.pos + size]
+        cursor.pos += size
+        changed = replace(content)
+        if changed is content:
+            continue
+        parts.append(message[kept:start])
+        if changed is not None:
+            parts.append(encode_len(int(tag), changed))
+        kept = cursor.pos
+    if not kept:
+        return message
+    parts.append(message[kept:])
     return b"".join(parts)
 
 

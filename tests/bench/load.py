@@ -22,10 +22,12 @@ _LAST_TRIES_S = 10.0
 class Load:
     """Connections to one subject, each with its own template and thread."""
 
-    def __init__(self, endpoint: str, workload: Workload) -> None:
+    def __init__(self, endpoint: str, workload: Workload, ca: str) -> None:
         self._workload = workload
         make = SENDERS[workload.transport]
-        self._lanes: list[tuple[Sender, Template]] = [(make(endpoint), Template(workload)) for _ in range(_CONNECTIONS)]
+        self._lanes: list[tuple[Sender, Template]] = [
+            (make(endpoint, ca), Template(workload)) for _ in range(_CONNECTIONS)
+        ]
 
     def closed(self, seconds: float, requests: int | None = None) -> Answer:
         """Send for `seconds`, each connection its next request once the last was taken; at most `requests` in all."""
@@ -99,7 +101,7 @@ def _drive_until_refused(sender: Sender, template: Template) -> int:
 def main() -> None:
     """Connect, say so, and answer commands."""
     asked = specification()
-    load = Load(asked["endpoint"], Workload(**asked["workload"]))
+    load = Load(asked["endpoint"], Workload(**asked["workload"]), asked["ca"])
     serve({}, {"closed": load.closed, "paced": load.paced, "until_refused": load.until_refused})
 
 

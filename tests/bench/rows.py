@@ -13,7 +13,7 @@ from pathlib import Path
 from bigtrace import CHAIN, FAN_OUT, TREE
 from scenarios import Held, Outage, Recovery, Release, Scenario, Start, Steady
 from subjects import Collector, Processor, Relay, Subject
-from workload import CARRIED, HTTP, Workload
+from workload import CARRIED, GRPC_TLS, HTTP, Workload
 
 _PLAIN = Workload()
 _SMALL = Workload(spans_per_request=16)
@@ -21,6 +21,7 @@ _SMALL = Workload(spans_per_request=16)
 _LARGE = Workload(spans_per_request=128, span_bytes=20_000)
 _HTTP = Workload(transport=HTTP)
 _USERS = Workload(users=10_000)
+_OVER_TLS = Workload(transport=GRPC_TLS)
 
 _IDS = ("user.id", "session.id")
 _BAGGAGE = {"BAGGAGE_KEYS": ",".join(key for key in CARRIED if key not in _IDS)}
@@ -28,6 +29,12 @@ _VARIABLES = _BAGGAGE | {"VARIABLES_FILE": str(Path(__file__).with_name("variabl
 _JOURNAL = _BAGGAGE | {"JOURNAL_DIRECTORY": "{scratch}/journal", "JOURNAL_MAX_SIZE": "2GiB"}
 _LIMIT_MIB = 256
 _LIMITED = {"MEMORY_LIMIT": f"{_LIMIT_MIB}MiB"}
+_TLS = _BAGGAGE | {
+    "RECEIVER_TLS_CERTIFICATE": "{certificate}",
+    "RECEIVER_TLS_KEY": "{key}",
+    "EXPORTER_OTLP_ENDPOINT": "https://{sink_tls}",
+    "EXPORTER_OTLP_CERTIFICATE": "{ca}",
+}
 _PATIENT = {"MAX_WAIT": "1h", "MEMORY_LIMIT": "4GiB", "MAX_SPANS_PER_TRACE": "1000000"}
 
 
@@ -73,6 +80,7 @@ def main_rows(python: str, source: Path) -> list[Row]:
     interpreted, patient = Processor(python, _BAGGAGE, source), Processor(python, _PATIENT)
     labelled, kept = Processor(python, _VARIABLES), Processor(python, _JOURNAL)
     limited, spilling = Processor(python, _LIMITED), Processor(python, _JOURNAL | _LIMITED)
+    tls = Processor(python, _TLS)
     all_keys = tuple(CARRIED)
     scraped = Steady(_PLAIN, _IDS, whole=False, scraped=True)
     return [
@@ -83,6 +91,7 @@ def main_rows(python: str, source: Path) -> list[Row]:
         Row("baggage", "processor, two baggage keys", baggage, Steady(_PLAIN, all_keys), "relay", _cpu(2.0)),
         Row("interpreted", "  interpreted", interpreted, Steady(_PLAIN, all_keys, whole=False), "relay", _cpu(5.0)),
         Row("http", "  OTLP/HTTP in", baggage, Steady(_HTTP, all_keys, whole=False), "relay", _cpu(2.0)),
+        Row("tls", "  TLS on both sides", tls, Steady(_OVER_TLS, all_keys, whole=False), "baggage", _cpu(1.6)),
         Row("relay-16", "relay, 16 spans a request", Relay(), Steady(_SMALL)),
         Row("small", "processor, 16 spans a request", baggage, Steady(_SMALL, all_keys), "relay-16", _cpu(1.5)),
         Row("relay-20k", "relay, spans of 20 KB", Relay(), Steady(_LARGE, whole=False)),

@@ -48,7 +48,7 @@ class Scene:
         """The subject, started; its files are gone afterwards."""
         with (
             TemporaryDirectory(prefix="bench-") as folder,
-            Running(subject, self.sink.ready["endpoint"], Path(folder)) as running,
+            Running(subject, self.sink.ready, Path(folder)) as running,
         ):
             yield running
 
@@ -87,8 +87,9 @@ class Steady:
                 scene.settle()
                 figures["idle_mib"] = running.meter.resident_mib()
             endpoint = running.endpoints[self.workload.transport]
+            ca = scene.sink.ready["ca"]
             scraper = scraping(running.admin) if self.scraped else nullcontext()
-            with scraper, Worker("load.py", endpoint=endpoint, workload=asdict(self.workload)) as load:
+            with scraper, Worker("load.py", endpoint=endpoint, workload=asdict(self.workload), ca=ca) as load:
                 figures |= self._full(scene, running, load)
                 if self.whole:
                     figures |= self._paced(scene, load, figures["spans_per_s"])
@@ -189,7 +190,8 @@ class Held:
             scene.settle()
             idle_mib = running.meter.resident_mib()
             scene.sink.ask("reset")
-            with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload)) as load:
+            ca = scene.sink.ready["ca"]
+            with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload), ca=ca) as load:
                 sent = load.ask("closed", seconds=0, requests=self.spans // workload.spans_per_request)
                 scene.settle()
                 held_mib = running.meter.resident_mib() - idle_mib

@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 from wire import EXPORT_TRACES
-from workload import GRPC, HTTP
+from workload import GRPC, GRPC_TLS, HTTP
 
 _TIMEOUT_S = 30.0
 _WAIT_AFTER_REFUSAL_S = 0.05
@@ -24,10 +25,18 @@ class Sender(Protocol):
 
 
 class GrpcSender:
-    """OTLP/gRPC over a connection of its own: channels of equal options share one where this is not said."""
+    """OTLP/gRPC over a connection of its own: channels of equal options share one where this is not said.
 
-    def __init__(self, endpoint: str) -> None:
-        channel: Any = grpc.insecure_channel(endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
+    `ca`: PEM file of the authority to trust, for TLS.
+    """
+
+    def __init__(self, endpoint: str, ca: str | None = None) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channel: Any = (
+            grpc.insecure_channel(endpoint, options)
+            if ca is None
+            else grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(Path(ca).read_bytes()), options)
+        )
         grpc.channel_ready_future(channel).result(timeout=_TIMEOUT_S)
         self._export = channel.unary_unary(EXPORT_TRACES)
 
@@ -58,7 +67,12 @@ class HttpSender:
         return answer.status == 200
 
 
-SENDERS: dict[str, Callable[[str], Sender]] = {GRPC: GrpcSender, HTTP: HttpSender}
+# By transport, of an endpoint and the authority to trust.
+SENDERS: dict[str, Callable[[str, str], Sender]] = {
+    GRPC: lambda endpoint, _: GrpcSender(endpoint),
+    GRPC_TLS: GrpcSender,
+    HTTP: lambda endpoint, _: HttpSender(endpoint),
+}
 
 
 def send_until_taken(sender: Sender, body: bytes, until: float) -> tuple[bool, int]:

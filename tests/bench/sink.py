@@ -7,15 +7,22 @@ requests too, to find each one's time of travel when the run is over and nobody 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from wire import EXPORT_TRACES, LeanView
 from worker import Answer, serve
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "receive"))
+
+from authority import Authority  # after the path is set
 
 _SAMPLE_EVERY = 128
 _SAMPLES = 8
@@ -96,13 +103,29 @@ def _check(sample: Sequence[bytes], keys: tuple[str, ...]) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Listen on a free port, say which, and answer commands."""
+    """Listen on free ports, plain and TLS, say which and what certificates there are, and answer commands."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        _serve(Path(folder))
+
+
+def _serve(folder: Path) -> None:
+    authority = Authority(folder)
+    pair = authority.issue("server")
+    credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.certificate.read_bytes())])
     sink = Sink()
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((sink,))
     port = server.add_insecure_port("127.0.0.1:0")
+    tls_port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
-    serve({"endpoint": f"127.0.0.1:{port}"}, {"reset": sink.reset, "count": sink.count, "report": sink.report})
+    ready = {
+        "endpoint": f"127.0.0.1:{port}",
+        "tls_endpoint": f"127.0.0.1:{tls_port}",
+        "ca": str(authority.ca),
+        "certificate": str(pair.certificate),
+        "key": str(pair.key),
+    }
+    serve(ready, {"reset": sink.reset, "count": sink.count, "report": sink.report})
     server.stop(None)
 
 

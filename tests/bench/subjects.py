@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
 
 from meter import Meter
-from workload import GRPC, HTTP
+from workload import GRPC, GRPC_TLS, HTTP
 
 _FOLDER = Path(__file__).resolve().parent
 _START_S = 20.0
@@ -31,12 +31,19 @@ class SubjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a subject is to listen and to send, each host:port, and a folder of its own."""
+    """Where a subject is to listen and to send, each host:port, and a folder of its own.
+
+    `sink_tls`: the sink behind TLS; `ca`, `certificate`, `key`: PEM files for whoever speaks it.
+    """
 
     grpc: str
     http: str
     admin: str
     sink: str
+    sink_tls: str
+    ca: str
+    certificate: str
+    key: str
     scratch: Path
 
 
@@ -66,7 +73,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The processor at its defaults, but for `settings`: variables without prefix; `{scratch}` stands for the folder.
+    """The processor at its defaults, but for `settings`: variables without prefix; the place's fields in braces.
 
     `python` has it installed. `source`: run the plain files of this package folder instead of what is installed.
     """
@@ -85,7 +92,7 @@ class Processor:
             "RECEIVER_HTTP_ENDPOINT": place.http,
             "ADMIN_ENDPOINT": place.admin,
             "EXPORTER_OTLP_ENDPOINT": f"http://{place.sink}",
-            **{name: value.format(scratch=place.scratch) for name, value in self.settings.items()},
+            **{name: value.format_map(asdict(place)) for name, value in self.settings.items()},
         }
         environment = {f"SPAN_PROCESSOR_{name}": value for name, value in settings.items()}
         if self.source is None:
@@ -129,13 +136,16 @@ class Running:
     """A started subject: its addresses by transport, and its meter. Ends with the `with` block.
 
     `admin`: the processor's admin endpoint; `started_s`: when it was launched, by the monotonic clock.
+
+    `sink`: what the sink said when it was ready.
     """
 
-    def __init__(self, subject: Subject, sink: str, scratch: Path) -> None:
+    def __init__(self, subject: Subject, sink: Mapping[str, str], scratch: Path) -> None:
         grpc, http, admin = (f"127.0.0.1:{port}" for port in _free_ports(3))
-        self.endpoints = {GRPC: grpc, HTTP: http}
+        self.endpoints = {GRPC: grpc, GRPC_TLS: grpc, HTTP: http}
         self.admin = admin
-        launch = subject.launch(Place(grpc, http, admin, sink, scratch))
+        plain, tls, files = sink["endpoint"], sink["tls_endpoint"], (sink["ca"], sink["certificate"], sink["key"])
+        launch = subject.launch(Place(grpc, http, admin, plain, tls, *files, scratch))
         self._log = scratch / "log"
         with self._log.open("wb") as log:
             self.started_s = time.monotonic()

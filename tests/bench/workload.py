@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 GRPC = "grpc"
 HTTP = "http"
+GRPC_TLS = "grpc over TLS"
 
 # Parents by index: an agent, its two model calls, their tools. Sent from the last to the first.
 _PARENTS = (None, 0, 0, 1, 1, 2, 2, 5)

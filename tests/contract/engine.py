@@ -15,6 +15,7 @@ import wires
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from processor.attributes.keys import CarriedKeys, KeySettings
+from processor.attributes.pseudonyms import Pseudonyms
 from processor.origin import Origin
 from processor.pipeline import Pipeline
 from processor.settings import Settings
@@ -48,6 +49,7 @@ class Setup:
     max_spans_per_trace: int = 32_000
     chunk_spans: int = 8192
     chunk_bytes: int = 3 << 20
+    hash_key: bytes = b""
 
     def pipeline(self) -> Pipeline:
         """A fresh one."""
@@ -57,7 +59,8 @@ class Setup:
             remember_traces=self.remember_traces, remember_for_s=self.remember_for_s,
             max_spans_per_trace=self.max_spans_per_trace,
         )  # fmt: skip
-        return Pipeline(CarriedKeys(keys), tree, self.max_length, self.chunk_spans, self.chunk_bytes)
+        pseudonyms = Pseudonyms(self.hash_key, self.user + self.user_fallback) if self.hash_key else None
+        return Pipeline(CarriedKeys(keys), tree, self.max_length, self.chunk_spans, self.chunk_bytes, pseudonyms)
 
 
 @dataclass(frozen=True, slots=True)

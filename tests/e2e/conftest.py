@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
+FOLDER = Path(__file__).parent
+for each in (FOLDER, FOLDER.parent / "receive"):  # that has the authority which makes certificates
+    if str(each) not in sys.path:
+        sys.path.append(str(each))
 
 from backends import Backend  # noqa: E402  # after the path is set
 from running import Processor  # noqa: E402

@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: E402
 
 from processor.labelling import Labelling  # noqa: E402
-from processor.service import build_pipeline, key_settings  # noqa: E402
+from processor.pipeline_settings import build_pipeline, key_settings  # noqa: E402
 from processor.settings import Settings  # noqa: E402
 
 STEP = 2000

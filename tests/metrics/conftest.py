@@ -19,9 +19,9 @@ from processor.intake import Intake
 from processor.keeping import InMemory
 from processor.metrics.reading import Sources
 from processor.origin import Headers, Origins
+from processor.pipeline_settings import build_pipeline
 from processor.receive.admission import Admission
 from processor.receive.receive import Request
-from processor.service import build_pipeline
 from processor.settings import Settings
 from processor.signals import Signal
 from processor.telemetry import Warnings

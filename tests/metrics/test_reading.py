@@ -17,7 +17,7 @@ from processor.export.queue import Queue
 from processor.labelling import Labelling
 from processor.metrics.metrics import METRICS, Kind, Snapshot
 from processor.metrics.reading import Sources, take_snapshot
-from processor.service import key_settings
+from processor.pipeline_settings import key_settings
 from processor.signals import Signal
 from processor.trace.settings import BY_SHUTDOWN
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import subprocess
 import sys
+import threading
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from processor.errors import ComeBackLater, MalformedRequest, RequestTooLarge, UnsupportedSignal
+from processor.receive.access import Access
 from processor.receive.admission import Admission
 from processor.receive.grpc import GrpcListener, server_options
 from processor.receive.receive import Answer
@@ -365,3 +369,80 @@ def test_truncated_protobuf_is_the_receivers_to_judge(grpc_listener: Any, record
     with ThreadPoolExecutor(4) as pool:
         assert [b""] * len(whole) == list(pool.map(lambda size: export(grpc_listener, whole[:size]), range(len(whole))))
     assert {zlib.crc32(whole[:size]) for size in range(len(whole))} == {zlib.crc32(r.body) for r in recorder.requests}
+
+
+@pytest.fixture
+def impatient(start: Any, recorder: Any, admission: Admission) -> GrpcListener:
+    """A listener that waits a quarter of a second for a message, and takes three connections."""
+    access = Access(max_connections=3)
+    return start(GrpcListener("127.0.0.1:0", recorder, admission, MiB, access=access, read_timeout_s=0.25))
+
+
+def test_a_message_that_does_not_come_is_given_up(impatient: Any, dial: Any, recorder: Any, admission: Admission):
+    """F23: a call that opens and sends nothing ends as UNAVAILABLE, counted; its neighbours are served."""
+    never = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        never.wait(20)
+        yield b""
+
+    channel = dial(impatient)
+    call = channel.stream_unary(Signal.TRACES.grpc_method)
+    try:
+        with pytest.raises(grpc.RpcError) as error:
+            call(messages(), timeout=10)
+    finally:
+        never.set()
+    assert grpc.StatusCode.UNAVAILABLE == error.value.code()
+    assert (1, 0, []) == (admission.refused["slow"], admission.in_flight_bytes, recorder.requests)
+    assert b"" == channel.unary_unary(Signal.TRACES.grpc_method)(SPANS, timeout=10)
+
+
+def test_a_slow_receiver_is_not_the_senders_fault(impatient: Any, dial: Any, recorder: Any, background: Any):
+    """The time limit is for sending: a request that came whole waits for its answer as long as it takes."""
+    recorder.gate = background.call(asyncio.Event)
+    call = dial(impatient).unary_unary(Signal.TRACES.grpc_method).future(SPANS, timeout=10)
+    assert recorder.waiting.acquire(timeout=10)
+    background.run(asyncio.sleep(0.5))
+    background.call(recorder.gate.set)
+    assert b"" == call.result()
+
+
+def test_a_call_without_a_message_is_malformed(grpc_listener: Any, dial: Any, recorder: Any):
+    """R24: what ends before it began is an invalid argument."""
+    with pytest.raises(grpc.RpcError) as error:
+        dial(grpc_listener).stream_unary(Signal.TRACES.grpc_method)(iter(()), timeout=10)
+    assert (grpc.StatusCode.INVALID_ARGUMENT, []) == (error.value.code(), recorder.requests)
+
+
+def test_connections_are_bounded(impatient: Any, connect: Any):
+    """The connection beyond the limit is closed at once; the ones before stay."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+    wires = [connect(impatient) for _ in range(3)]
+    for wire in wires:
+        wire.send(preface)
+        assert wire.socket.recv(9)
+    assert connect(impatient).is_closed()
+    assert [False] * 3 == [wire.is_closed() for wire in wires]
+
+
+def test_streams_are_bounded(grpc_listener: Any, connect: Any):
+    """HTTP/2's settings allow 128 streams a connection, and 16 KiB of metadata."""
+    wire = connect(grpc_listener)
+    wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    size = int.from_bytes(wire.socket.recv(9, socket.MSG_WAITALL)[:3], "big")
+    payload = wire.socket.recv(size, socket.MSG_WAITALL)
+    settings = {
+        int.from_bytes(payload[at : at + 2], "big"): int.from_bytes(payload[at + 2 : at + 6], "big")
+        for at in range(0, size, 6)
+    }
+    assert (128, 16 * 1024) == (settings[3], settings[6])
+
+
+def test_a_bomb_of_many_members_is_refused(grpc_listener: Any, export: Any, recorder: Any):
+    """R7: what inflates to more than the limit is refused however small it came; what is nested is inflated once."""
+    error = export(grpc_listener, b"\0" * (64 * MiB), compression=grpc.Compression.Gzip)
+    assert (grpc.StatusCode.RESOURCE_EXHAUSTED, []) == (error.code(), recorder.requests)
+    nested = gzip.compress(b"\0" * (64 * MiB))
+    assert b"" == export(grpc_listener, nested, compression=grpc.Compression.Gzip)
+    assert [nested] == [request.body for request in recorder.requests]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from processor.receive.access import Access
 from processor.receive.admission import Admission, Hold
 from processor.receive.connection import HEAD_BYTES
 from processor.receive.http import HttpListener
@@ -256,7 +257,7 @@ def test_a_refused_body_is_read_no_further_than_the_limit(http_listener: Any, co
 
 def test_inflating_lets_others_have_their_turns():
     """A body that inflates for long gives the loop a turn after every step of 1 MiB."""
-    body = gzip.compress(b"\0" * (16 * MiB))
+    body = gzip.compress(b"".join(index.to_bytes(16, "big") * 16 for index in range(MiB // 16)))
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -290,3 +291,63 @@ def test_large_json_is_read_off_the_loop(
     for size in (64 * 1024, 64 * 1024 + 1):
         assert 200 == post(http_listener, b"{}".ljust(size), content_type="application/json").status_code
     assert [(65536, True), (65537, False)] == threads
+
+
+def test_trailers_are_bounded(http_listener: Any, connect: Any, recorder: Any, admission: Admission):
+    """What comes behind a body's last chunk is kept by the parser: over 16 KiB of it are refused."""
+    wire = connect(http_listener)
+    wire.send(HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n\x0a\x00\r\n0\r\n", b"x: ")
+    status = 0
+    for _ in range(64):
+        try:
+            wire.send(b"y" * 1024)
+        except OSError:
+            break
+    try:
+        status = wire.read_reply()[0]
+    except OSError:
+        status = 431  # the reset overtook the answer
+    assert (431, [], 0) == (status, recorder.requests, admission.in_flight_bytes)
+
+
+def test_a_body_in_small_chunks_is_whole(http_listener: Any, connect: Any, recorder: Any):
+    """What frames a body counts only while the body does not grow: 20,000 chunks of a byte are a body."""
+    wire = connect(http_listener)
+    wire.send(HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 20_000, b"0\r\nx: y\r\n\r\n")
+    assert (200, [b"x" * 20_000]) == (wire.read_reply()[0], [request.body for request in recorder.requests])
+
+
+def test_requests_ahead_of_their_answers_are_bounded(
+    http_listener: Any, connect: Any, recorder: Any, background: Any, admission: Admission
+):
+    """A sender that does not wait for answers has 16 requests waiting at most; with more its connection ends."""
+    recorder.gate = background.call(asyncio.Event)
+    request = HEAD + b"content-length: 2\r\n\r\n\x0a\x00"
+    patient, greedy = connect(http_listener), connect(http_listener)
+    patient.send(request * 10)
+    greedy.send(request * 100)
+    assert greedy.is_closed()
+    background.call(recorder.gate.set)
+    assert [200] * 10 == [patient.read_reply()[0] for _ in range(10)]
+
+
+def test_connections_are_bounded(start: Any, recorder: Any, admission: Admission, connect: Any, background: Any):
+    """The connection beyond the limit is closed at once and counted; when one ends the next is let in."""
+    listener = start(HttpListener("127.0.0.1:0", recorder, admission, MiB, access=Access(max_connections=3)))
+    wires = [connect(listener) for _ in range(3)]
+    for wire in wires:
+        wire.send(HEAD + b"content-length: 0\r\n\r\n")
+        assert 200 == wire.read_reply()[0]
+    assert connect(listener).is_closed()
+    assert 1 == admission.refused["connections"]
+    wires[0].close()
+    while len(listener._server._connections) == 3:
+        background.call(int)
+    assert 200 == post(listener, b"").status_code
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,gzip", "deflate, gzip", "zstd", "br"])
+def test_nested_encodings_are_refused(http_listener: Any, recorder: Any, encoding: str):
+    """Layers are not peeled off one by one: an encoding in an encoding is refused unread."""
+    response = post(http_listener, gzip.compress(gzip.compress(b"x")), content_encoding=encoding)
+    assert (400, []) == (response.status_code, recorder.requests)

@@ -45,7 +45,7 @@ def test_any_cut_gives_the_same_bytes(name: str, data: bytes, piece: int):
 def test_large_bodies_come_in_steps(name: str):
     """No step is larger than `STEP_BYTES`, whatever the ratio, and nothing is lost between steps."""
     encoding, compress = FORMATS[name]
-    for size in (STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 5 * STEP_BYTES + 17):
+    for size in (STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 3 * STEP_BYTES + 17):
         inflater = Inflater(encoding, 64 * MiB)
         steps = [len(piece) for piece in inflater.feed(compress(b"\0" * size))]
         inflater.finish()
@@ -115,3 +115,30 @@ def test_garbage_is_malformed_or_small(encoding: str, data: bytes):
     """Arbitrary bytes never raise anything but what the sender is told."""
     with contextlib.suppress(MalformedRequest):
         assert len(inflate(encoding, data)) <= 64 * MiB
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_grows_too_much_is_refused(name: str):
+    """A body that grows to more than 200 times its size is a bomb long before the limit: found out behind 4 MiB."""
+    encoding, compress = FORMATS[name]
+    inflater = Inflater(encoding, 64 * MiB)
+    with pytest.raises(RequestTooLarge, match="200 times"):
+        list(inflater.feed(compress(b"\0" * (64 * MiB))))
+    assert inflater.produced_bytes <= 4 * MiB + STEP_BYTES
+    honest = compress(
+        b"".join(index.to_bytes(16, "big") + b"the same text in each span " * 10 for index in range(40_000))
+    )
+    assert 40_000 * 286 == sum(len(piece) for piece in Inflater(encoding, 64 * MiB).feed(honest))
+
+
+def test_a_bomb_of_many_members_is_refused():
+    """Members that are small each are judged together."""
+    bomb = gzip.compress(b"\0" * MiB) * 64
+    with pytest.raises(RequestTooLarge, match="200 times"):
+        list(Inflater("gzip", 64 * MiB).feed(bomb))
+
+
+def test_gzip_in_gzip_is_inflated_once():
+    """What is inside a body is not looked into: a nested bomb stays as small as its outer layer makes it."""
+    nested = gzip.compress(gzip.compress(b"\0" * (64 * MiB)))
+    assert b"\x1f\x8b" == inflate("gzip", nested, limit=MiB)[:2]

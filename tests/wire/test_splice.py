@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processor.wire.splice import add_dropped, cut_attributes
+from processor.wire.splice import add_dropped, cut_attributes, replace_fields
 
 KEYS = ["a", "b", "user.id", ""]
 VALUES = [1, "x", "", None, ["a"], "y" * 200]
@@ -77,3 +77,32 @@ def test_drop_count(counts: list[int], more: int, expected: int, tag_size: int) 
     assert expected == Span.FromString(grown).dropped_attributes_count
     assert b"".join(around) == wires.without(grown, 10)
     assert 1 == sum(found.number == 10 for found in wires.fields(grown))
+
+
+@QUICK
+@given(
+    pairs=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=8),
+    order=st.sampled_from(sorted(ORDERS)),
+)
+def test_replace(pairs: list[tuple[str, object]], order: str) -> None:
+    """Fields are replaced, left out or kept where they are; everything else stays byte for byte."""
+    raw = wires.reorder(span(1, 2, pairs, kind=3).SerializeToString(), Span.DESCRIPTOR, ORDERS[order])
+    other = key_value("other", 1).SerializeToString()
+
+    def replace(content: bytes) -> bytes | None:
+        return {"a": other, "b": None}.get(key_of(content), content)
+
+    expected = []
+    for found in wires.fields(raw):
+        content = replace(found.payload) if found.number == 9 else None
+        if found.number != 9 or content == found.payload:
+            expected.append(found.raw)
+        elif content is not None:
+            expected.append(wires.field(9, content))
+    assert b"".join(expected) == replace_fields(raw, 0x4A, replace)
+
+
+def test_nothing_to_replace() -> None:
+    """What is not changed is not even copied."""
+    raw = span(1, 2, {"a": 1}).SerializeToString()
+    assert raw is replace_fields(raw, 0x4A, lambda content: content)
