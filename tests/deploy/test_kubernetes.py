@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import kubernetes_validate
 import pytest
 import yaml
@@ -176,9 +178,8 @@ def test_secrets_are_files(found: list[Manifest]) -> None:
         secret = {each["name"] for each in pod(workload).get("volumes", ()) if "secret" in each}
         mounts = [each for each in container["volumeMounts"] if each["name"] in secret]
         assert all(each["readOnly"] for each in mounts)
-        files = [value for name, value in said.items() if name.endswith("_FILE") and value]
-        assert len(files) == len(mounts)
-        assert all(value.startswith(f"{each['mountPath']}/") for value, each in zip(files, mounts, strict=True))
+        files = [Path(value) for name, value in said.items() if name.endswith("_FILE") and value]
+        assert {Path(each["mountPath"]) for each in mounts} == {path.parent for path in files}
         assert not {name for name in said if name.endswith(("_HEADERS", "_TOKEN", "_TOKENS", "_KEY"))}
 
 
@@ -221,6 +222,21 @@ def test_the_collector_may_send_to_the_gateway() -> None:
     assert sender["podSelector"]["matchLabels"].items() <= pod_labels(workload).items()
 
 
+def test_a_gateway_takes_spans_for_a_token_alone() -> None:
+    """So does the Collector in front of several, which shows the same one."""
+    file = "/run/secrets/span-processor/receiver-tokens"
+    for name in ("gateway", "gateway-balanced"):
+        found = build(name)
+        ((_, container),) = processors(found)
+        assert file == environment(container, found)[f"{PREFIX}RECEIVER_BEARER_TOKENS_FILE"]
+    said = collector(build("gateway-balanced"))
+    assert file == said["extensions"]["bearertokenauth"]["filename"]
+    receivers = said["receivers"]["otlp"]["protocols"].values()
+    assert [{"authenticator": "bearertokenauth"}] * 2 == [each["auth"] for each in receivers]
+    (exporter,) = said["exporters"].values()
+    assert f"Bearer ${{file:{file}}}" == exporter["protocol"]["otlp"]["headers"]["authorization"]
+
+
 def test_the_sidecar_sends_to_the_collector() -> None:
     """The endpoint is the Collector's Service, and the backend's key is the Collector's alone."""
     found = build("with-collector")
@@ -243,7 +259,7 @@ def test_the_collectors_pipelines_are_made_of_what_is_configured(name: str) -> N
     assert list(said["extensions"]) == said["service"]["extensions"]
     (workload,) = of_kind(found, "Deployment", "collector")
     endpoints = [each["endpoint"] for each in said["receivers"]["otlp"]["protocols"].values()]
-    endpoints += [each["endpoint"] for each in said["extensions"].values()]
+    endpoints.append(said["extensions"]["health_check"]["endpoint"])
     (container,) = containers(workload)
     assert {f"${{env:POD_IP}}:{port['containerPort']}" for port in container["ports"]} == set(endpoints)
 

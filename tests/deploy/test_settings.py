@@ -16,6 +16,11 @@ import yaml
 from dockerfile import ROOT, read_dockerfile
 
 PREFIX = "SPAN_PROCESSOR_"
+# What each file would hold.
+SECRETS = {
+    "EXPORTER_OTLP_HEADERS_FILE": "authorization=Basic eDp5",
+    "RECEIVER_BEARER_TOKENS_FILE": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+}
 _, (_, IMAGE) = read_dockerfile()
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
 
@@ -49,7 +54,7 @@ def test_check_takes_it(name: str, tmp_path: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o777)  # as an emptyDir is
         if key.endswith("_FILE") and value:
-            Path(settings[key]).write_text("authorization=Basic eDp5", encoding="utf-8")
+            Path(settings[key]).write_text(SECRETS[key], encoding="utf-8")
         # A name that no test should have to look up, and a port that is not the processor's own.
         settings[key] = re.sub(r"^(https?)://[a-z.]+(?::\d+)?", r"\1://127.0.0.1:24317", settings[key])
     done = subprocess.run(
