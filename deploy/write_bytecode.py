@@ -1,7 +1,7 @@
 """Runs the installed processor as an image's build step, so that Python leaves bytecode of what a run imports.
 
 A container that may not write would compile at each start what lacks it, and the bytecode of everything that is
-installed is four times as much. Fails where the processor does not get ready, take spans, or stop.
+installed is more than twice as much. Fails where the processor does not get ready, take spans, or stop.
 """
 
 from __future__ import annotations
