@@ -22,7 +22,6 @@ Model = TypeVar("Model", bound=BaseModel)
 # What the only downstream is called in metrics, `/status` and log lines.
 ONLY: Final = "otlp"
 _NAME: Final = re.compile(r"[a-z0-9_]+")
-_TOKENS: Final = "receiver_bearer_tokens"
 _AUTHORIZATION: Final = "authorization"
 
 
@@ -91,7 +90,6 @@ def exporters_of(settings: Any) -> list[Exporter]:
 
 def problems_of_exporters(settings: Any) -> list[str]:
     """Settings of downstreams that are each right and together wrong; one line each."""
-    exporters = exporters_of(settings)
     problems = []
     if settings.exporters:
         problems += [
@@ -99,26 +97,26 @@ def problems_of_exporters(settings: Any) -> list[str]:
             for name in (_field("", part) for part in PARTS)
             if name in settings.model_fields_set
         ]
-    for exporter in exporters:
-        if (settings.exporters or settings.exporter == "otlp") and not exporter.otlp_endpoint:
-            why = variable("exporters") + " names it" if exporter.name else variable("exporter") + "=otlp"
-            problems.append(f"{exporter.variable('otlp_endpoint')}: needed where {why}, e.g. http://collector:4317")
-        if (exporter.otlp_client_certificate is None) != (exporter.otlp_client_key is None):
-            key = exporter.variable("otlp_client_key")
-            problems.append(f"{key}: a client certificate and its key go together; set both")
-    if settings.receiver_bearer_tokens is not None:
-        problems += [problem for exporter in exporters if (problem := problem_of_token(exporter))]
+    for exporter in exporters_of(settings):
+        problems += _problems_of(exporter, settings)
     return problems
 
 
-def problem_of_token(exporter: Exporter) -> str | None:
-    """What to say of a downstream that would be handed the receiver's own tokens, None of another (S28)."""
-    if _AUTHORIZATION not in HeaderNames(exporter.forward_headers):
-        return None
-    return (
-        f"{exporter.variable('forward_headers')}: forwards {_AUTHORIZATION}, which with {variable(_TOKENS)} is the "
-        "receiver's own token; leave out one of them"
-    )
+def _problems_of(exporter: Exporter, settings: Any) -> list[str]:
+    """What is wrong with one of them."""
+    problems = []
+    if not exporter.otlp_endpoint and (exporter.name or settings.exporter == "otlp"):
+        why = f"{variable('exporters')} names it" if exporter.name else f"{variable('exporter')}=otlp"
+        problems.append(f"{exporter.variable('otlp_endpoint')}: needed where {why}, e.g. http://collector:4317")
+    if (exporter.otlp_client_certificate is None) != (exporter.otlp_client_key is None):
+        key = exporter.variable("otlp_client_key")
+        problems.append(f"{key}: a client certificate and its key go together; set both")
+    if settings.receiver_bearer_tokens is not None and _AUTHORIZATION in HeaderNames(exporter.forward_headers):
+        problems.append(
+            f"{exporter.variable('forward_headers')}: forwards {_AUTHORIZATION}, which with "
+            f"{variable('receiver_bearer_tokens')} is the receiver's own token; leave out one of them"
+        )
+    return problems
 
 
 def _field(name: str, part: str) -> str:

@@ -35,6 +35,8 @@ _HELD: Final = 2
 _KNOWN: Final = 3
 # What an item costs in memory beside its bytes: its entry in the journal's index, and what waits for it in a queue.
 _ITEM_COST: Final = 500
+# What it costs to know where a held span is kept: an entry of a dictionary that is two thirds full, and a number.
+_PLACE_COST: Final = 150
 # The part of the journal's size that live rows may take before those that are behind lose their oldest.
 _PLENTY: Final = 0.8
 # A place is the number of a row and the index of a span in it.
@@ -63,8 +65,9 @@ class Journaling:
 
     @property
     def cost_bytes(self) -> int:
-        """What the journal takes in memory: its index, and what is not written yet."""
-        return self.journal.live_items * _ITEM_COST + self.journal.buffered_bytes
+        """What the journal takes in memory: its index, the places of held spans, and what is not written yet."""
+        kept = self.journal.live_items * _ITEM_COST + len(self._keeper.places) * _PLACE_COST
+        return kept + self.journal.buffered_bytes
 
     def status(self) -> Mapping[str, Any]:
         """What `/status` says of the journal. `live` is what is not settled, `buffered` what is not on disk yet."""

@@ -258,7 +258,7 @@ def test_no_secret_and_no_forgery_in_what_it_says(run: Any, backend: Any, protoc
     assert re.search("app\\.\\\\+n12:00:00", said)  # it is told, escaped
     assert "\x1b" not in said
     if log_format == "json":
-        assert {"timestamp", "level", "logger", "message"} == {key for line in processor.log for key in line}
+        assert all({"timestamp", "level", "logger", "message"} <= set(line) for line in processor.log)
     else:
         assert [] == [line for line in said.splitlines() if not re.match(r"\d\d:\d\d:\d\d [A-Z]+ [a-z._]+: ", line)]
         assert "ERROR processor: forged" not in [line[9:32] for line in said.splitlines()]
