@@ -53,7 +53,7 @@ def run_once(folder: str, settings: Mapping[str, str]) -> None:
     with subprocess.Popen([COMMAND, "run"], cwd=folder, env=environment) as process:
         try:
             wait_ready(process, f"http://{admin}/readyz")
-            demo = [COMMAND, "demo", "--endpoint", f"http://{grpc}", "--traces", "1"]
+            demo = [str(COMMAND), "demo", "--endpoint", f"http://{grpc}", "--traces", "1"]
             subprocess.run(demo, cwd=folder, env=environment, check=True)
             json_type = {"Content-Type": "application/json"}
             get(urllib.request.Request(f"http://{http}/v1/traces", b'{"resourceSpans": []}', json_type))

@@ -48,7 +48,8 @@ def build(root: Path) -> None:
         elif each.word == "COPY":
             copy(each, place)
         elif each.word == "ENV":
-            environment.update([text.split("=", 1)])
+            name, _, value = text.partition("=")
+            environment[name] = value
         elif each.word == "RUN" and not text.startswith("apt-get "):
             command = re.sub(r"^python ", f"{sys._base_executable} ", text)  # type: ignore[attr-defined]
             done = subprocess.run(command, shell=True, cwd=place, env=environment, capture_output=True, check=False)
@@ -82,10 +83,8 @@ class Running:
         self.admin_port = int(said["SPAN_PROCESSOR_ADMIN_ENDPOINT"].rpartition(":")[2])
 
     def __enter__(self) -> Running:
-        program = shutil.which(*FINAL.only("ENTRYPOINT").command, path=self._environment["PATH"])
-        assert program is not None
         self.process = subprocess.Popen(
-            [program, *FINAL.only("CMD").command], cwd="/", env=self._environment,
+            self._found([*FINAL.only("ENTRYPOINT").command, *FINAL.only("CMD").command]), cwd="/", env=self._environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return self
@@ -106,9 +105,13 @@ class Running:
     def healthcheck(self) -> int:
         """The exit code of the image's own check."""
         command = [each.replace(":13133/", f":{self.admin_port}/") for each in healthcheck(FINAL)]
-        python = shutil.which(command[0], path=self._environment["PATH"])
-        assert python is not None
-        return subprocess.run([python, *command[1:]], env=self._environment, check=False).returncode
+        return subprocess.run(self._found(command), env=self._environment, check=False).returncode
+
+    def _found(self, command: list[str]) -> list[str]:
+        """With the program that the image's PATH leads to."""
+        program = shutil.which(command[0], path=self._environment["PATH"])
+        assert program is not None
+        return [program, *command[1:]]
 
 
 def test_the_wheel_is_compiled(image: Path) -> None:

@@ -46,6 +46,7 @@ def queries() -> list[str]:
 def selectors(node: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The metric's name and the matchers of each selector in a parsed query."""
     if isinstance(node, promql_parser.VectorSelector):
+        assert node.name is not None
         yield node.name, {each.name: each.value for each in node.matchers.matchers}
     elif isinstance(node, promql_parser.MatrixSelector):
         yield from selectors(node.vector_selector)
