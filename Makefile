@@ -35,6 +35,12 @@ check: install  ## style, lint and types
 test-clients: install  ## real clients through the real process: GROUPS="python go java js collector browser", or what is there
 	$(BIN)/python tests/clients $(GROUPS)
 
+test-image: install  ## the Dockerfile's build in a plain folder: compiled, under 100 MB, ready (needs a C compiler)
+	$(BIN)/pytest -s tests/deploy/image.py
+
+test-kustomize: install  ## the Kubernetes manifests as the real kustomize builds them (needs Go)
+	$(BIN)/pytest tests/deploy/kustomize.py
+
 picture: install  ## draw docs/console.svg anew: the console view of a trace of the demo
 	$(BIN)/python tests/picture.py
 
@@ -56,4 +62,4 @@ fuzz: install  ## a long coverage-guided run over the wire code
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install run test test-clients picture record check bench bench-peers proto fuzz clean
+.PHONY: help install run test test-clients test-image test-kustomize picture record check bench bench-peers proto fuzz clean
