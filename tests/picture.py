@@ -20,7 +20,6 @@ from typing import Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from opentelemetry.trace import SpanKind
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
@@ -28,7 +27,7 @@ import processor
 from processor.demo_steps import CHAT_API, GATEWAY, SHAPES, Step
 from processor.export.console import ConsoleView
 from processor.labelling import Labelling
-from processor.service import build_pipeline, key_settings
+from processor.pipeline_settings import build_pipeline, key_settings
 from processor.settings import Settings
 
 PICTURE: Final = Path(__file__).parents[1] / "docs" / "console.svg"
@@ -58,7 +57,7 @@ class _Tracing:
             trace_id=_TRACE_ID,
             span_id=self._count.to_bytes(8, "big"),
             name=step.name,
-            kind=list(SpanKind).index(step.kind) + 1,  # type: ignore[arg-type]  # an enum of protobuf is a number
+            kind=Span.SpanKind.Name(step.kind.value + 1),
             start_time_unix_nano=start_ns,
             end_time_unix_nano=end_ns,
             attributes=[KeyValue(key=key, value=_value(value)) for key, value in step.attributes.items()],
