@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -60,6 +61,8 @@ _EXIT_S: Final = 1.0
 _LISTENER_GRACE_S: Final = 2.0
 _REPORT_S: Final = 60.0
 _MAX_HOPS: Final = 32
+# A process's id. Nothing else of a sender's hop header goes on: it goes out with everybody's spans.
+_HOPS: Final = re.compile(r"\b[0-9a-f]{32}\b")
 _KEY_BYTES: Final = 32
 # grpcio writes to standard error past every logger, and watches for forks that do not happen here.
 _GRPC_QUIET: Final = {"GRPC_VERBOSITY": "NONE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
@@ -278,9 +281,9 @@ class Service:
 
     def _pass_on_hops(self, path: str) -> None:
         """The processes that spans came through go on with them, so that a loop over several is broken (S30)."""
-        for hop in path.split(",")[:_MAX_HOPS]:
-            self._hops.pop(hop.strip(), None)
-            self._hops[hop.strip()] = None
+        for hop in _HOPS.findall(path)[:_MAX_HOPS]:
+            self._hops.pop(hop, None)
+            self._hops[hop] = None
         while len(self._hops) > _MAX_HOPS:
             del self._hops[next(iter(self._hops))]
         self.downstreams.mark(",".join([*self._hops, self._hop]))

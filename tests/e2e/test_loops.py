@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from messages import call_grpc, make_request, make_span
+from messages import call_grpc, call_http, make_request, make_span
 from running import eventually, free_ports
+
+from processor.signals import HOP_HEADER
 
 
 class Detour:
@@ -98,3 +100,17 @@ def test_a_loop_over_two_processes(run: Callable[..., Any]) -> None:
 
 def _sum(count: Any) -> int:
     return sum(count.values()) if isinstance(count, dict) else int(count)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_only_process_ids_go_on(protocol: str, run: Callable[..., Any], backend: Callable[..., Any]) -> None:
+    """S30: a sender's hop header that lists no process ids changes nothing of what goes out, now or later."""
+    to = backend(protocol).start()
+    processor = run(**to.settings)
+    for path in ("\xe9t\xe9", "a" * 8000, "0" * 32):
+        assert 200 == call_http(processor.http_port, make_request(make_span(b"t" * 16, 1)), **{HOP_HEADER: path})[0]
+    eventually(lambda: processor.accounting()["exported"] == 3)
+    hops = to.received[-1].headers[HOP_HEADER].split(",")
+    assert ["0" * 32, 32] == [hops[0], len(hops[-1])]
+    assert 2 == len(hops)
+    assert 0 == processor.stop()
