@@ -50,7 +50,7 @@ class Buffer:
         self.turn += 1
 
     def take(self, number: int, carried: Iterable[Entry]) -> tuple[Taken, list[Draft]]:
-        """How much there is, and all of it as records, which `number` and the one behind it may be given to.
+        """How much there is, and all of it as records; what is settled and moved has numbers from `number` on.
 
         With it goes what is done of items that are carried forward, for what said so may be deleted.
         """
@@ -59,8 +59,9 @@ class Buffer:
         settled += self._settled
         if settled:
             drafts.append(_settled_draft(number, SETTLES, settled))
+            number += 1
         if self._moved:
-            drafts.append(_settled_draft(number + 1, MOVES, self._moved))
+            drafts.append(_settled_draft(number, MOVES, self._moved))
         return Taken(len(self._drafts), len(self._settled), len(self._moved), self.turn), drafts
 
     def drop(self, taken: Taken) -> list[Settled]:

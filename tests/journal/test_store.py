@@ -90,6 +90,23 @@ def test_a_move_counts_with_its_commit(folder: Path) -> None:
     asyncio.run(main())
 
 
+def test_an_item_beside_a_commit_of_moves(folder: Path) -> None:
+    """What is appended while a commit of moves is written is no part of it: its body is its own all the time."""
+
+    async def main() -> None:
+        journal = open_at(folder)
+        (held,) = await fill(journal, b"held")
+        journal.move(held)
+        moving = asyncio.ensure_future(journal.commit())
+        await asyncio.sleep(0)
+        number = journal.append(1, b"", [b"late"], 1)
+        await moving
+        assert b"late" == await journal.read(number)
+        await journal.close()
+
+    asyncio.run(main())
+
+
 def test_numbers_grow_for_ever(folder: Path) -> None:
     """A number is never given twice, though what had it was settled and deleted before the restart."""
 
