@@ -160,7 +160,7 @@ class Journaling:
         """Go on where an earlier process ended. Before anything else is accepted.
 
         `recover` gives a chunk to a downstream by name, False where there is none of that name; `flush` takes what
-        the trees let go of. Raises `WrongKey`.
+        the trees let go of. Raises `WrongKey`, and `JournalFailed` where the disk does not give what it has.
         """
         held: list[Item] = []
         orphaned = 0

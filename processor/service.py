@@ -1,8 +1,8 @@
 """The whole process: makes every object, starts and stops them in order. The only place that knows all rooms.
 
-Start: settings → downstream → pipeline → admin endpoint → journal → listeners → queue. A problem until then is a
-`SettingsError`.
-Stop (S29): not ready → listeners stop → what is held is released → the queue drains → admin endpoint → exit.
+Start: settings → the journal's lock → admin endpoint → what the journal holds → listeners → queue. A problem until then
+is a `SettingsError`, and nothing stays open.
+Stop (S29): not ready → listeners stop → what is held is released → the queue drains → journal → admin endpoint → exit.
 """
 
 from __future__ import annotations
@@ -89,11 +89,19 @@ class Service:
         self._hop = uuid.uuid4().hex
         self._background: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
+        self._stop_since_s = 0.0
         self._signals = 0
         self._exit_code = 0
         self.access = build_access(settings, os.environ)
         found = resolve_downstreams(settings, listen_addresses(settings))
+        own_client = build_own_client(settings, self._hop, listen_addresses(settings))
+        own_interval_s = interval_s(os.environ)
         self.pipeline = build_pipeline(settings)
+        self.labelling: Labelling | None = None
+        if settings.variables_file is not None or settings.variables_url is not None:
+            from processor.labelling import Labelling
+
+            self.labelling = Labelling(settings, key_settings(settings), self.pipeline, time.monotonic)
         self.terminal = build_terminal(settings) if settings.exporter_kind == "console" else None
         on_drops = None
         if self.terminal is not None:
@@ -107,6 +115,7 @@ class Service:
         key = sealer.derive(b"trace keys") if sealer is not None else secrets.token_bytes(_KEY_BYTES)
         forwarded, tenants = HeaderNames(self._forwarded), HeaderNames(settings.tenant_headers)
         origins = Origins(forwarded, tenants, key, self.pipeline.forget_groups)
+        # The last of what may find a problem in the settings: it locks a folder.
         self.journaling = journaling_from(settings, self.pipeline, tuple(found) or (TERMINAL,), origins, sealer)
         keeping: Keeping = self.journaling or InMemory()
         self.downstreams = build_downstreams(
@@ -118,20 +127,15 @@ class Service:
         self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, keeping, on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.intake.on_hops = self._pass_on_hops
-        self.labelling: Labelling | None = None
-        if settings.variables_file is not None or settings.variables_url is not None:
-            from processor.labelling import Labelling
-
-            self.labelling = Labelling(settings, key_settings(settings), self.pipeline, time.monotonic)
+        if self.labelling is not None:
             self.intake.on_traces = self.labelling.judge_drift
         self.listeners: dict[str, Listener] = {}
         self.readiness = Readiness(lambda: self.intake.is_full)
         self._sources = reading.Sources(
             self.intake, self.admission, self.warnings, self.labelling, self.journaling, memory
         )
-        own_client = build_own_client(settings, self._hop, listen_addresses(settings))
         self._observing = Observing(
-            settings.admin_endpoint, self.readiness, self.snapshot, self.status, own_client, interval_s(os.environ)
+            settings.admin_endpoint, self.readiness, self.snapshot, self.status, own_client, own_interval_s
         )
 
     async def run(self, when_ready: Callable[[Service], Coroutine[Any, Any, None]] | None = None) -> int:
@@ -140,11 +144,12 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        await self._observing.start()
         try:
+            await self._observing.start()
             await self._start()
-        except SettingsError:
-            await self._observing.stop()
+        except Exception:
+            await self._stop_taking()
+            await self._close()
             raise
         LOG.info("span-processor %s ready: %s", __version__, ", ".join(self._where()))
         if when_ready is not None:
@@ -160,8 +165,10 @@ class Service:
         return listener.address if listener is not None else None
 
     def stop(self) -> None:
-        """Ask a running service to stop."""
-        self._stop.set()
+        """Ask a service to stop, running or still starting."""
+        if not self._stop.is_set():
+            self._stop_since_s = time.monotonic()
+            self._stop.set()
 
     async def _start(self) -> None:
         if self.labelling is not None:
@@ -180,6 +187,7 @@ class Service:
 
     async def _recover(self, journaling: Journaling) -> None:
         """Take back what an earlier process acknowledged and did not deliver."""
+        from processor.journal.journal import JournalFailed
         from processor.journal.sealer import WrongKey
 
         try:
@@ -187,6 +195,9 @@ class Service:
         except WrongKey as error:
             problem = f"does not open what the journal holds ({error}); set the key that it was written with"
             raise SettingsError([f"{variable('journal_key')}: {problem}"]) from None
+        except JournalFailed as error:
+            problem = f"cannot be read now: {error}; name another"
+            raise SettingsError([f"{variable('journal_directory')}: {problem}"]) from None
         for name, accounting in self.intake.accounting().items():
             if accounting.recovered:
                 LOG.info("recovered %d spans from the journal, for %s", accounting.recovered, name)
@@ -216,7 +227,6 @@ class Service:
             else:
                 self.listeners[name] = listener
         if problems:
-            await self._stop_listeners()
             raise SettingsError(problems)
 
     def snapshot(self) -> Snapshot:
@@ -243,25 +253,30 @@ class Service:
             await asyncio.sleep(_REPORT_S)
             report_waiting(self.pipeline, self.settings, time.monotonic())
 
-    async def _stop_listeners(self) -> None:
+    async def _stop_taking(self) -> None:
+        """Stop the listeners, and what runs besides."""
         await asyncio.gather(*(listener.stop(_LISTENER_GRACE_S) for listener in self.listeners.values()))
-
-    async def _shut_down(self) -> None:
-        """S29: everything that was accepted leaves, or is counted."""
-        deadline = time.monotonic() + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
-        LOG.info("stopping: held=%d queue_bytes=%d", self.pipeline.held, self.downstreams.used_bytes)
-        self.readiness.drain()
-        self.admission.draining = True
-        await self._stop_listeners()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.intake.release_all()
-        await self.downstreams.drain(deadline)
+
+    async def _close(self) -> None:
+        """Let go of downstreams, journal and admin endpoint."""
         await self.downstreams.close()
         if self.journaling is not None:
             await self.journaling.close()
         await self._observing.stop()
+
+    async def _shut_down(self) -> None:
+        """S29: everything that was accepted leaves, or is counted."""
+        deadline = self._stop_since_s + max(self.settings.shutdown_timeout - _EXIT_S, 0.0)
+        LOG.info("stopping: held=%d queue_bytes=%d", self.pipeline.held, self.downstreams.used_bytes)
+        self.readiness.drain()
+        self.admission.draining = True
+        await self._stop_taking()
+        await self.intake.release_all()
+        await self.downstreams.drain(deadline)
+        await self._close()
         accounting = self.intake.accounting()
         if self.terminal is not None:
             self.terminal.view.footer(accounting[TERMINAL].numbers())
@@ -292,7 +307,7 @@ class Service:
         self._signals += 1
         if self._signals > 1:
             raise SystemExit(0)
-        self._stop.set()
+        self.stop()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -304,7 +319,7 @@ class Service:
         if not task.cancelled() and task.exception() is not None:
             LOG.error("a part of the processor failed", exc_info=task.exception())
             self._exit_code = 1
-            self._stop.set()
+            self.stop()
 
     def _where(self) -> list[str]:
         tls = "" if self.access.certificates is None else " with TLS"

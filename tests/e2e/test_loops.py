@@ -110,7 +110,7 @@ def test_only_process_ids_go_on(protocol: str, run: Callable[..., Any], backend:
     for path in ("\xe9t\xe9", "a" * 8000, "0" * 32):
         assert 200 == call_http(processor.http_port, make_request(make_span(b"t" * 16, 1)), **{HOP_HEADER: path})[0]
     eventually(lambda: processor.accounting()["exported"] == 3)
-    hops = to.received[-1].headers[HOP_HEADER].split(",")
-    assert ["0" * 32, 32] == [hops[0], len(hops[-1])]
-    assert 2 == len(hops)
+    hops = {hop for each in to.received for hop in each.headers[HOP_HEADER].split(",")}
+    assert (2, {32}) == (len(hops), {len(hop) for hop in hops})
+    assert "0" * 32 in hops
     assert 0 == processor.stop()
