@@ -293,7 +293,7 @@ def test_large_json_is_read_off_the_loop(
     assert [(65536, True), (65537, False)] == threads
 
 
-def test_trailers_are_bounded(http_listener: Any, connect: Any, recorder: Any, admission: Admission):
+def test_trailers_are_bounded(http_listener: Any, connect: Any, recorder: Any, admission: Admission, background: Any):
     """What comes behind a body's last chunk is kept by the parser: over 16 KiB of it are refused."""
     wire = connect(http_listener)
     wire.send(HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n\x0a\x00\r\n0\r\n", b"x: ")
@@ -307,7 +307,9 @@ def test_trailers_are_bounded(http_listener: Any, connect: Any, recorder: Any, a
         status = wire.read_reply()[0]
     except OSError:
         status = 431  # the reset overtook the answer
-    assert (431, [], 0) == (status, recorder.requests, admission.in_flight_bytes)
+    assert (431, []) == (status, recorder.requests)
+    while admission.in_flight_bytes:  # the answer overtakes the end of the request
+        background.call(int)
 
 
 def test_a_body_in_small_chunks_is_whole(http_listener: Any, connect: Any, recorder: Any):
