@@ -127,6 +127,8 @@ class Journaling:
                 continue
             self._halves.pop((number, name), None)
             self.journal.settle(number, (self._part(number, name),))
+            if self._names_then and not self.journal.is_live(number):
+                self._names_then.pop(number, None)
 
     def divide(self, name: str, number: int) -> None:
         """Of a chunk two parts are on their way to a downstream where there was one."""
@@ -175,6 +177,7 @@ class Journaling:
             await self._restore_held(item, now_s)
             flush()
             await asyncio.sleep(0)
+        self._forget_unfollowed()
         if orphaned:
             LOG.warning("%d requests in the journal are for downstreams that are gone: given up", orphaned)
 
@@ -188,6 +191,8 @@ class Journaling:
         vain = [part for part in _unsettled(item) if not recover(names[part], chunk)]
         if vain:
             self.journal.settle(item.number, vain)
+        if not self.journal.is_live(item.number):
+            self._names_then.pop(item.number, None)
         return bool(vain)
 
     async def _restore_known(self, item: Item, now_s: float) -> None:
@@ -211,6 +216,12 @@ class Journaling:
             self._pipeline.restore(body, self._unseal(head["headers"]), places, head["langfuse"], now_s)
         except MalformedRequest:
             self.journal.settle(item.number, list(places))
+
+    def _forget_unfollowed(self) -> None:
+        """What is known of traces of which no span was held again: damaged ones, or of other settings than now."""
+        for key in self._known.keys() - self._keeper.followed():
+            for number in self._known.pop(key):
+                self.journal.settle(number, (0,))
 
     # ---- what stands in a row
 

@@ -103,6 +103,10 @@ class Journal:
         """Items with a part that is not settled."""
         return len(self._index.entries)
 
+    def is_live(self, number: int) -> bool:
+        """Whether an item has a part that is not settled."""
+        return number in self._index.entries
+
     def has_room(self, size: int) -> bool:
         """Whether items of so many bytes, heads included, fit. Leaves a segment for what is carried forward."""
         return self.used_bytes + size + self._segment_bytes <= self.max_bytes

@@ -43,6 +43,10 @@ class Keeper:
         self._fresh: list[tuple[Trace, Span]] = []
         self._traces: dict[Trace, _Kept] = {}
 
+    def followed(self) -> set[bytes]:
+        """The keys of the traces that have kept spans."""
+        return {trace.key for trace in self._traces}
+
     def hold(self, trace: Trace, span: Span) -> None:
         """A span is held from now on."""
         if span in self.places:  # it came from where it is kept
