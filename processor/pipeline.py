@@ -23,7 +23,7 @@ from processor.attributes.read import Reader
 from processor.attributes.reading import Drop
 from processor.attributes.write import Writer
 from processor.origin import NO_ORIGIN, Origin
-from processor.span import IS_ROOT, Context, Group, Own, Span
+from processor.span import EMITTED, IS_ROOT, Context, Group, Own, Span
 from processor.trace.buffer import Buffer
 from processor.trace.keeper import Keeper
 from processor.trace.releases import forget_bytes
@@ -258,6 +258,10 @@ class Pipeline:
         at: i64 = 0
         while at < len(scan.spans):
             at = self.ingest(scan, at, is_langfuse, now_s)
+        if keeper is not None:
+            for span in scan.spans:
+                if span.state & EMITTED:  # at once, where the settings of now hold less
+                    keeper.leave(span)
         self.take_drops()  # they were told when the spans came
         self.accepted -= at
         self.recovered += at

@@ -29,8 +29,8 @@ MARK = b"of the one that waits"
 class Process:
     """Trees and a journal, before the downstreams `names`; nothing is delivered but by the test."""
 
-    def __init__(self, folder: Path, names: Sequence[str] = ("otlp",)) -> None:
-        self.pipeline = build_pipeline(Settings())
+    def __init__(self, folder: Path, names: Sequence[str] = ("otlp",), settings: Settings | None = None) -> None:
+        self.pipeline = build_pipeline(settings or Settings())
         self.journal = open_journal(str(folder), 64 << 20)
         origins = Origins(NO_NAMES, NO_NAMES, b"", lambda: None)
         self.journaling = Journaling(self.journal, self.pipeline, names, origins, None)
@@ -105,6 +105,27 @@ def test_names_of_an_earlier_process_are_kept_as_long_as_their_chunks(tmp_path: 
         for name, left in (("b", 1), ("a", 0)):
             process.journaling.settle(name, [number])
             assert (left, left) == (process.journal.live_items, len(process.journaling._names_then))
+        await process.journaling.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_spans_that_other_settings_do_not_hold(tmp_path: Path) -> None:
+    """Held spans that leave at once under the settings of now are in the journal as what leaves alone."""
+
+    async def first() -> None:
+        process = Process(tmp_path, settings=Settings(baggage_keys=("plan",)))
+        process.take(request(span(2, 1, {"user.id": "ann", "session.id": "s"})))
+        assert 1 == process.pipeline.held
+        await process.journaling.close()
+
+    async def second() -> None:
+        process = Process(tmp_path)
+        await process.restore("otlp")
+        assert 0 == process.pipeline.held
+        await process.journaling.commit()
+        assert 1 == process.journal.live_items
         await process.journaling.close()
 
     asyncio.run(first())
