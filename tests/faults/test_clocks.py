@@ -62,15 +62,10 @@ def test_f21_times_that_cannot_be(run: Callable[..., Any], scripted: Callable[..
     accounting = settled(processor)
     assert time.monotonic() - began > MAX_WAIT_S * 0.98  # and not a tick of a three hundredth before
     assert (3 * len(times), 0) == (accounting["exported"], lost(accounting))
-    assert {"max_wait": len(times)} == _counted(processor, "max_wait", "memory", "spans_per_trace")
+    assert {"decided": 2 * len(times), "max_wait": len(times)} == processor.status()["released"]
     for span in backend.spans:
         assert "ann" == attributes(span)["user.id"]
         assert traces[span.trace_id] == (span.start_time_unix_nano, span.end_time_unix_nano)
-
-
-def _counted(processor: Processor, *reasons: str) -> dict[str, int]:
-    released = processor.status()["released"]
-    return {reason: released[reason] for reason in reasons if released.get(reason)}
 
 
 def test_f31_stopped_for_a_while(run: Callable[..., Any], scripted: Callable[..., Any]) -> None:
@@ -80,7 +75,6 @@ def test_f31_stopped_for_a_while(run: Callable[..., Any], scripted: Callable[...
     held = 100
     for number in range(1, held + 1):
         assert OK is send(processor, make_span(bytes([number]) * 16, 2, 1))
-    before = processor.status()["released"]
     processor.send_signal(signal.SIGSTOP)
     answers: list[grpc.StatusCode] = []
     sender = threading.Thread(target=lambda: answers.append(send(processor, make_span(b"z" * 16, 1, user__id="bob"))))
@@ -94,9 +88,8 @@ def test_f31_stopped_for_a_while(run: Callable[..., Any], scripted: Callable[...
     accounting = processor.accounting()
     assert (held, 0) == (accounting["held"], lost(accounting))
     time.sleep(0.5)  # for what was due while it was stopped: nothing
-    released = processor.status()["released"]
     assert held == processor.accounting()["held"]
-    assert all(before[reason] == released[reason] for reason in before if reason != "decided"), released
+    assert {"decided": 1} == processor.status()["released"]
     for number in range(1, held + 1):
         assert OK is send(processor, make_span(bytes([number]) * 16, 1, user__id="ann"))
     accounting = settled(processor)
