@@ -1,4 +1,4 @@
-"""More than fits: memory stays within its limit, nothing is dropped, and it is over soon (S17, S26; F15, F20)."""
+"""More than fits: memory stays within its limit, nothing is dropped, and it is over soon (S17, S26; F15, F19, F20)."""
 
 from __future__ import annotations
 
@@ -110,4 +110,24 @@ def test_f20_many_traces_of_one_orphan(run: Callable[..., Any], scripted: Callab
     assert {"memory", "max_wait"} == set(released)
     assert count == sum(released.values()) == accounting["exported"]
     assert 0 == lost(accounting)
+    assert count == len(set(backend.received)) == len(backend.received)
+
+
+def test_f19_a_trace_of_a_hundred_thousand_spans(run: Callable[..., Any], scripted: Callable[..., Any]) -> None:
+    """F19: a trace that grows without its root leaves in parts, at most 32,000 of it are held, and none is lost."""
+    backend = scripted().start()
+    processor = run(**backend.settings)
+    count, each = 100_000, 1000
+    held = 0
+    with grpc.insecure_channel(f"127.0.0.1:{processor.grpc_port}") as channel:
+        method = channel.unary_unary(TRACES)
+        for first in range(2, count, each):
+            numbers = range(first, min(first + each, count + 1))
+            deliver(method, make_request(*(make_span(b"t" * 16, number, 1) for number in numbers)))
+            held = max(held, processor.accounting()["held"])
+        deliver(method, make_request(make_span(b"t" * 16, 1, user__id="ann")))
+    assert each < held <= 32_000
+    accounting = settled(processor)
+    assert (count, 0) == (accounting["exported"], lost(accounting))
+    assert {"decided", "trace_size"} == set(processor.status()["released"])
     assert count == len(set(backend.received)) == len(backend.received)
