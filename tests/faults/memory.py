@@ -14,7 +14,10 @@ SLACK_BYTES = 24 * MiB
 
 
 class Meter:
-    """Looks at a process until it is left: the peak of its resident memory, its open files, whether it balances (S25)."""
+    """Looks at a process until it is left; it must balance at each look (S25).
+
+    `looks`: resident bytes and open files; `idle_bytes`: resident before the first look.
+    """
 
     def __init__(self, processor: Processor, every_s: float = 0.1) -> None:
         self.looks: list[tuple[int, int]] = []
@@ -31,11 +34,6 @@ class Meter:
         """The most that it had in memory at any look."""
         return max(resident for resident, _ in self.looks)
 
-    def look(self) -> tuple[int, int]:
-        """Resident bytes and open file descriptors now."""
-        self._processor.accounting()
-        return self._process.memory_info().rss, self._process.num_fds()
-
     def __enter__(self) -> Meter:
         self._thread.start()
         return self
@@ -48,6 +46,11 @@ class Meter:
     def _run(self) -> None:
         try:
             while not self._is_over.wait(self._every_s):
-                self.looks.append(self.look())
+                self.looks.append(self._look())
         except BaseException as failure:  # told where the test can see it
             self._failures.append(failure)
+
+    def _look(self) -> tuple[int, int]:
+        """Resident bytes and open file descriptors now."""
+        self._processor.accounting()
+        return self._process.memory_info().rss, self._process.num_fds()
