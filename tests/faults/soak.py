@@ -1,7 +1,7 @@
 """A long steady load with a backend that flaps: nothing is lost, and neither memory nor open files grow (F29).
 
-The length is a parameter: ten seconds show that it works, an hour that nothing leaks. Times by which a process forgets
-are set to a tenth of the length, so that after a third of it what is remembered no longer grows.
+The length is a parameter: ten seconds show that it works, an hour that nothing leaks. The time after which the process
+forgets should be a tenth of it, so that what is remembered no longer grows after the first third.
 """
 
 from __future__ import annotations
