@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from craft import request, span
 
 from processor.export.overflow import Stored
 from processor.header_names import NO_NAMES
@@ -16,12 +17,6 @@ from processor.pipeline import STEP
 from processor.pipeline_settings import build_pipeline
 from processor.settings import Settings
 from processor.signals import Signal
-
-CONTRACT = str(Path(__file__).parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-from craft import request, span  # noqa: E402  # after the path is set
 
 MARK = b"of the one that waits"
 

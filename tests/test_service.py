@@ -7,11 +7,11 @@ import errno
 import os
 import shutil
 import socket
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from craft import request, span
 
 from processor.journal import store
 from processor.journal.store import open_journal
@@ -19,12 +19,6 @@ from processor.receive.receive import Request
 from processor.service import Service
 from processor.settings import Settings, SettingsError
 from processor.signals import Signal
-
-CONTRACT = str(Path(__file__).parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-from craft import request, span  # noqa: E402  # after the path is set
 
 MiB = 1 << 20
 MARK = b"of the one that waits"
