@@ -56,10 +56,13 @@ bench-peers: install  ## the same load through the Go Collector, built into a ca
 proto: install  ## generate processor/_pb from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=processor/_pb --pyi_out=processor/_pb proto/*.proto
 
+soak: install  ## an hour of load with a backend that flaps, for leaks; or SOAK_SECONDS=600
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py
+
 fuzz: install  ## a long coverage-guided run over the wire code
 	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_request.py -max_total_time=600
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install run test test-clients test-image test-kustomize picture record check bench bench-peers proto fuzz clean
+.PHONY: help install run test test-clients test-image test-kustomize picture record check bench bench-peers proto soak fuzz clean

@@ -233,6 +233,16 @@ def test_a_configuration_is_whole(block: Block) -> None:
         assert set(document.get(kind, {})) == used
 
 
+def test_the_load_balancer_is_the_deployed_one() -> None:
+    """from-the-collector.md divides traces as the gateways in deploy/ do, which show a token as well."""
+    page = ROOT / "docs" / "from-the-collector.md"
+    (shown,) = [yaml.safe_load(block.text) for block in blocks("yaml", page) if "load_balancing" in block.text]
+    path = ROOT / "deploy" / "kubernetes" / "gateway-balanced" / "collector-config.yaml"
+    exporters = yaml.safe_load(path.read_text(encoding="utf-8"))["exporters"]
+    del exporters["load_balancing"]["protocol"]["otlp"]["headers"]
+    assert exporters == shown["exporters"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_setting_named_exists(page: Path) -> None:
     """What is written like a setting, with or without prefix, is one."""

@@ -56,6 +56,11 @@ def test_the_demo_waits_for_the_processor() -> None:
     assert ["CMD", *healthcheck(IMAGE)] == PROCESSOR["healthcheck"]["test"]
 
 
+def test_who_is_no_processor_is_not_asked_like_one() -> None:
+    """The demo listens nowhere, so that the image's check would call it unhealthy."""
+    assert {"disable": True} == SERVICES["application"]["healthcheck"]
+
+
 def test_it_has_time_to_stop() -> None:
     """Docker's patience is longer than SHUTDOWN_TIMEOUT."""
     timeout = PROCESSOR["environment"]["SPAN_PROCESSOR_SHUTDOWN_TIMEOUT"]

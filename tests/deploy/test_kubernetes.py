@@ -209,6 +209,7 @@ def test_a_trace_meets_in_one_gateway() -> None:
     (exporter,) = collector(several)["exporters"].values()
     assert "traceID" == exporter["routing_key"]
     assert workload["spec"]["serviceName"] == exporter["resolver"]["dns"]["hostname"]
+    assert "4317" == exporter["resolver"]["dns"]["port"], "the Collector takes no number here"
     (service,) = of_kind(several, "Service", exporter["resolver"]["dns"]["hostname"])
     assert "None" == service["spec"]["clusterIP"]
 

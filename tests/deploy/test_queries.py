@@ -66,6 +66,15 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
             assert set(PLACEHOLDER.findall(target["legendFormat"])) <= (by or {"instance"})
 
 
+def test_what_is_worth_an_alert_has_one() -> None:
+    """The alerts ask for the metrics that docs/metrics.md names for it, and for no other."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    advice = text.partition("\nWorth an alert: ")[2].partition("\n\n")[0]
+    named = {name.replace(".", "_") for name in re.findall(r"`([a-z]+\.[a-z]+)[`{]", advice)}
+    asked = {name for rule in rules() for name, _ in selectors(promql_parser.parse(rule["expr"]))}
+    assert named == {re.sub(r"^span_processor_|_(?:total|bytes)$", "", name) for name in asked}
+
+
 def test_alerts_say_what_happened() -> None:
     """Each has a severity, a summary, a description, and names no label that its query sums away."""
     assert ["span-processor"] == [group["name"] for group in ALERTS["groups"]]

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import grpc
-from backends import Backend
+from backends import Backend, Received
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -96,6 +96,11 @@ class Scripted:
     @property
     def spans(self) -> list[Any]:
         return self._backend.spans()
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every request that was taken, of any signal."""
+        return list(self._backend.received)
 
     def _answer(self, call: Any) -> bool | bytes:
         with self._lock:
