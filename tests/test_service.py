@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ from processor.signals import Signal
 MiB = 1 << 20
 MARK = b"of the one that waits"
 NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Puts the collector of cycles back as it was: a process that is ready sets up its own."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def settings(folder: Path, **given: object) -> Settings:
