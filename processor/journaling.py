@@ -158,11 +158,18 @@ class Journaling:
 
     # ---- rows of an earlier process are read
 
-    async def restore(self, recover: Callable[[str, Stored], bool], flush: Callable[[], None], now_s: float) -> None:
+    async def restore(
+        self,
+        recover: Callable[[str, Stored], bool],
+        lose: Callable[[int], None],
+        flush: Callable[[], None],
+        now_s: float,
+    ) -> None:
         """Go on where an earlier process ended. Before anything else is accepted.
 
-        `recover` gives a chunk to a downstream by name, False where there is none of that name; `flush` takes what
-        the trees let go of. Raises `WrongKey`, and `JournalFailed` where the disk does not give what it has.
+        `recover` gives a chunk to a downstream by name, False where there is none of that name; `lose` counts held
+        spans that are damaged; `flush` takes what the trees let go of. Raises `WrongKey`, and
+        `JournalFailed` where a file cannot be read now.
         """
         held: list[Item] = []
         orphaned = 0
@@ -174,7 +181,7 @@ class Journaling:
             else:
                 held.append(item)
         for item in held:
-            await self._restore_held(item, now_s)
+            lose(await self._restore_held(item, now_s))
             flush()
             await asyncio.sleep(0)
         self._forget_unfollowed()
@@ -206,7 +213,8 @@ class Journaling:
         else:
             self.journal.settle(item.number, (0,))
 
-    async def _restore_held(self, item: Item, now_s: float) -> None:
+    async def _restore_held(self, item: Item, now_s: float) -> int:
+        """Hold the spans of a row again; how many are damaged."""
         head = json.loads(item.head)
         places = {index: item.number << _INDEX_BITS | index for index in _unsettled(item)}
         body = await self.journal.read(item.number)
@@ -216,6 +224,8 @@ class Journaling:
             self._pipeline.restore(body, self._unseal(head["headers"]), places, head["langfuse"], now_s)
         except MalformedRequest:
             self.journal.settle(item.number, list(places))
+            return len(places)
+        return 0
 
     def _forget_unfollowed(self) -> None:
         """What is known of traces of which no span was held again: damaged ones, or of other settings than now."""

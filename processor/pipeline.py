@@ -34,8 +34,7 @@ from processor.wire.groups import Groups
 from processor.wire.scan import Scan
 
 # Whoever wants to see each span as it leaves (the console view): its bytes, what is appended to them, its group,
-# what it said itself,
-# what it is given, and why it leaves now.
+# what it said itself, what it is given, and why it leaves now.
 Observer = Callable[[bytes, bytes, Group, Own | None, Context, str], None]
 
 # Spans between two chances for others to run: about 2 ms compiled, 20 ms interpreted.

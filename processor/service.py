@@ -191,7 +191,9 @@ class Service:
         from processor.journal.sealer import WrongKey
 
         try:
-            await journaling.restore(self.downstreams.recover, self.intake.flush_recovered, time.monotonic())
+            await journaling.restore(
+                self.downstreams.recover, self.downstreams.lose_damaged, self.intake.flush_recovered, time.monotonic()
+            )
         except WrongKey as error:
             problem = f"does not open what the journal holds ({error}); set the key that it was written with"
             raise SettingsError([f"{variable('journal_key')}: {problem}"]) from None

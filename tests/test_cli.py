@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +18,7 @@ OWN = f"{PREFIX}RECEIVER_GRPC_ENDPOINT"
 DOWNSTREAM = f"{PREFIX}EXPORTER_OTLP_ENDPOINT"
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment without settings."""
-    for name in os.environ:
-        if name.upper().startswith(PREFIX):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    """`run` sets up the log of its process, which here is the tests'."""
-    loggers = [logging.getLogger(name) for name in ("", "httpx", "httpcore", "uvicorn", "asyncio", "opentelemetry")]
-    levels = [logger.level for logger in loggers]
-    handlers = list(loggers[0].handlers)
-    yield
-    loggers[0].handlers[:] = handlers
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("no_settings", "kept_logging")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -32,23 +32,7 @@ TEXTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment without settings."""
-    for name in os.environ:
-        if name.upper().startswith(PREFIX):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def put(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Set variables, names without prefix."""
-
-    def put(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(PREFIX + name, value)
-
-    return put
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def problems() -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from pathlib import Path
 
 import pytest
+from craft import request, span
 
 from processor.errors import ComeBackLater, TransientError
 from processor.export.batch import Limits
@@ -23,12 +22,6 @@ from processor.receive.receive import Request
 from processor.settings import Settings
 from processor.signals import Signal
 from processor.telemetry import Warnings
-
-CONTRACT = str(Path(__file__).parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-from craft import request, span  # noqa: E402  # after the path is set
 
 KiB = 1024
 

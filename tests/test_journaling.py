@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from craft import request, span
 
 from processor.export.overflow import Stored
 from processor.header_names import NO_NAMES
@@ -16,12 +17,6 @@ from processor.pipeline import STEP
 from processor.pipeline_settings import build_pipeline
 from processor.settings import Settings
 from processor.signals import Signal
-
-CONTRACT = str(Path(__file__).parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-from craft import request, span  # noqa: E402  # after the path is set
 
 MARK = b"of the one that waits"
 
@@ -35,6 +30,7 @@ class Process:
         origins = Origins(NO_NAMES, NO_NAMES, b"", lambda: None)
         self.journaling = Journaling(self.journal, self.pipeline, names, origins, None)
         self.recovered: list[tuple[str, Stored]] = []
+        self.lost: list[int] = []
 
     def take(self, body: bytes) -> None:
         """A request."""
@@ -51,7 +47,9 @@ class Process:
 
     async def restore(self, *names: str) -> None:
         """Take back what there is; downstreams of other names are gone."""
-        await self.journaling.restore(lambda name, chunk: self._recover(name, chunk, names), self.flush, 0.0)
+        await self.journaling.restore(
+            lambda name, chunk: self._recover(name, chunk, names), self.lost.append, self.flush, 0.0
+        )
 
     def _recover(self, name: str, chunk: Stored, names: Sequence[str]) -> bool:
         self.recovered.append((name, chunk))
@@ -71,6 +69,7 @@ def test_what_is_known_of_traces_without_spans_is_forgotten(tmp_path: Path) -> N
     async def second() -> None:
         process = Process(tmp_path)
         await process.restore("otlp")
+        assert [1] == process.lost
         process.journaling.settle("otlp", [chunk.number for _, chunk in process.recovered])
         await process.journaling.commit()
         assert 0 == process.journal.live_items

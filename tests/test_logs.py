@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,18 +26,6 @@ def raised(message: str) -> Any:
         raise ValueError(message)
     except ValueError:
         return sys.exc_info()
-
-
-@pytest.fixture
-def _restore() -> Iterator[None]:
-    """Put the loggers back as they were."""
-    loggers = [logging.getLogger(name) for name in ("", "httpx", "httpcore", "uvicorn", "asyncio", "opentelemetry")]
-    levels = [logger.level for logger in loggers]
-    handlers = list(loggers[0].handlers)
-    yield
-    loggers[0].handlers[:] = handlers
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 def test_text_is_one_line_for_people() -> None:
@@ -118,7 +105,7 @@ def test_json_holds_a_traceback() -> None:
     assert event["exception"].endswith("ValueError: why")
 
 
-@pytest.mark.usefixtures("_restore")
+@pytest.mark.usefixtures("kept_logging")
 @pytest.mark.parametrize(
     ("log_format", "is_json"), [("json", True), ("text", False), (None, True)], ids=["json", "text", "no terminal"]
 )
@@ -133,7 +120,7 @@ def test_the_form_follows_the_setting(
     assert is_json == captured.err.startswith("{")
 
 
-@pytest.mark.usefixtures("_restore")
+@pytest.mark.usefixtures("kept_logging")
 def test_a_terminal_gets_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """On a terminal the log is text."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -142,7 +129,7 @@ def test_a_terminal_gets_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr().err.endswith(" INFO processor: hello\n")
 
 
-@pytest.mark.usefixtures("_restore")
+@pytest.mark.usefixtures("kept_logging")
 @pytest.mark.parametrize(("level", "said"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")])
 def test_the_level_follows_the_setting(level: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`LOG_LEVEL` is the least that is said, and libraries say no less than a warning."""
@@ -197,7 +184,7 @@ def test_long_messages_are_cut() -> None:
     assert 8193 == len(json.loads(line)["message"])
 
 
-@pytest.mark.usefixtures("_restore")
+@pytest.mark.usefixtures("kept_logging")
 def test_the_end_of_a_thread_is_an_event(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that ends on an error is an event like any other: one line, and no secret."""
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import shutil
 import socket
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from craft import request, span
 
 from processor.journal import store
 from processor.journal.store import open_journal
@@ -20,14 +22,18 @@ from processor.service import Service
 from processor.settings import Settings, SettingsError
 from processor.signals import Signal
 
-CONTRACT = str(Path(__file__).parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-from craft import request, span  # noqa: E402  # after the path is set
-
 MiB = 1 << 20
+MARK = b"of the one that waits"
 NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Puts the collector of cycles back as it was: a process that is ready sets up its own."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def settings(folder: Path, **given: object) -> Settings:
@@ -72,16 +78,20 @@ def test_a_setting_that_is_wrong_opens_no_journal(tmp_path: Path) -> None:
     assert not (tmp_path / "journal").exists()
 
 
+async def leave(service: Service, folder: Path) -> None:
+    """Have a started service hold a span; what a crash would leave of its journal is in `folder`."""
+    await service.intake.take(Request(Signal.TRACES, request(span(2, 1, {"text": MARK.decode()})), "grpc"))
+    assert service.settings.journal_directory is not None
+    shutil.copytree(service.settings.journal_directory, folder)
+    service.stop()
+
+
 def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that cannot be opened while the journal is read back is one line that names the setting, and costs nothing."""
+    """A file that cannot be opened while the journal is read back is one line that names the setting, and costs
+    nothing.
+    """
     left = tmp_path / "left"
-
-    async def crash(service: Service) -> None:
-        await service.intake.take(Request(Signal.TRACES, request(span(2, 1)), "grpc"))
-        shutil.copytree(tmp_path / "journal", left)
-        service.stop()
-
-    assert 0 == asyncio.run(Service(settings(tmp_path / "journal")).run(crash))
+    assert 0 == asyncio.run(Service(settings(tmp_path / "journal")).run(lambda service: leave(service, left)))
     with monkeypatch.context() as patch:
         patch.setattr(store, "read_body", _fail)
         with pytest.raises(SettingsError, match=r"JOURNAL_DIRECTORY: cannot be read now: .*; name another"):
@@ -90,6 +100,20 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
     service.stop()
     assert 0 == asyncio.run(service.run())
     assert 1 == service.intake.accounting()["otlp"].recovered
+
+
+def test_held_spans_that_are_damaged(tmp_path: Path) -> None:
+    """S25, F10: held spans whose bytes on disk are damaged are counted as lost, for every downstream."""
+    left = tmp_path / "left"
+    assert 0 == asyncio.run(Service(settings(tmp_path / "journal")).run(lambda service: leave(service, left)))
+    (segment,) = [path for path in left.iterdir() if path.suffix == ".v1"]
+    segment.write_bytes(segment.read_bytes().replace(MARK, MARK.upper()))
+    service = Service(settings(left))
+    service.stop()
+    assert 0 == asyncio.run(service.run())
+    accounting = service.intake.accounting()["otlp"]
+    assert (1, {"damaged": 1}) == (accounting.recovered, accounting.lost)
+    assert accounting.is_balanced
 
 
 def test_a_stop_before_it_is_ready(tmp_path: Path) -> None:

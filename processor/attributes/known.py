@@ -15,7 +15,7 @@ from processor.attributes.contexts import Contexts
 from processor.attributes.interpret import as_seen
 from processor.span import LABEL_PREFIX, Context, Value
 from processor.wire.cursor import Cursor, Malformed
-from processor.wire.values import encode_varint, read_value
+from processor.wire.values import encode_varint, read_value, take_bytes
 
 _WEAK: Final = 1
 
@@ -45,17 +45,17 @@ def load_known(record: bytes, contexts: Contexts) -> Known:
     """What `store_known` made. Raises `Malformed`."""
     cursor = Cursor(record)
     end: i64 = len(record)
-    key = _load(cursor, end)
+    key = take_bytes(cursor, end)
     said = _load_context(cursor, end, contexts)
     count: i64 = cursor.varint(end)
     conflicts: set[bytes] = set()
     while count > 0:
-        conflicts.add(_load(cursor, end))
+        conflicts.add(take_bytes(cursor, end))
         count -= 1
     known = Known(key, said, conflicts)
     while cursor.pos < end:
         context = _load_context(cursor, end, contexts)
-        ids = _load(cursor, end)
+        ids = take_bytes(cursor, end)
         if len(ids) % 8:
             raise Malformed("ids that are not 8 bytes each")
         known.ids.append((context, ids))
@@ -65,14 +65,6 @@ def load_known(record: bytes, contexts: Contexts) -> Known:
 def _store(data: bytes) -> bytes:
     """Bytes behind their length."""
     return encode_varint(len(data)) + data
-
-
-def _load(cursor: Cursor, end: i64) -> bytes:
-    """What `_store` made, at the cursor."""
-    size: i64 = cursor.length(end)
-    start: i64 = cursor.pos
-    cursor.pos += size
-    return cursor.data[start : start + size]
 
 
 def _store_context(context: Context) -> bytes:
@@ -94,9 +86,9 @@ def _load_context(cursor: Cursor, end: i64, contexts: Contexts) -> Context:
     count: i64 = cursor.varint(end)
     while count > 0:
         is_weak = cursor.varint(end) == _WEAK
-        key = _load(cursor, end)
-        identity = _load(cursor, end)
-        encoded = _load(cursor, end)
+        key = take_bytes(cursor, end)
+        identity = take_bytes(cursor, end)
+        encoded = take_bytes(cursor, end)
         # Conditions never see labels; every other value is known by its encoded AnyValue.
         data = None if key.startswith(LABEL_PREFIX) else as_seen(read_value(identity))
         values[key] = Value(key, identity, encoded, is_weak, data)

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from processor.export.export import CHUNK_OVERHEAD_BYTES, Chunk, Store
+from processor.export.export import CHUNK_OVERHEAD_BYTES, Chunk, LossReason, Store
 from processor.export.overflow import Overflow, Stored
 from processor.export.queue import Queue
 from processor.signals import Signal
@@ -87,6 +87,12 @@ class Downstreams:
             return False
         overflow.recover(stored)
         return True
+
+    def lose_damaged(self, items: int) -> None:
+        """Spans that a process before this one kept, and whose bytes are damaged: lost{damaged}, for everybody."""
+        for queue in self._every:
+            queue.ledger.shelve(Signal.TRACES, items, is_recovered=True)
+            queue.ledger.lose_stored(Signal.TRACES, items, LossReason.DAMAGED)
 
     def shed_stored(self, wanted_bytes: int) -> None:
         """Have those that are behind, while another keeps up, lose the oldest of what waits on disk alone (S27)."""

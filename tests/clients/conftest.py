@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent / "e2e", HERE.parent / "labels"):
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+if str(HERE) not in sys.path:
+    sys.path.append(str(HERE))
 
 from backends import Backend  # noqa: E402  # after the path is set
 from passage import Passage  # noqa: E402

@@ -1,20 +1,13 @@
-"""A real process between real clients and real backends, over loopback; this folder's modules are made importable."""
+"""A real process between real clients and real backends, over loopback."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-FOLDER = Path(__file__).parent
-for each in (FOLDER, FOLDER.parent / "receive"):  # that has the authority which makes certificates
-    if str(each) not in sys.path:
-        sys.path.append(str(each))
-
-from backends import Backend  # noqa: E402  # after the path is set
-from running import Processor  # noqa: E402
+from backends import Backend
+from running import Processor
 
 PROTOCOLS = ("grpc", "http/protobuf", "http/json")
 # What fits every test that needs no settings of its own: small enough that a large request is small, too.

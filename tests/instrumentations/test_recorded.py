@@ -6,21 +6,15 @@ which its library says in its own way, on some of the spans; a few spans are of 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from engine import Engine, Left, Setup, default, spans_of
+from sdk import read_requests
 
 HERE = Path(__file__).resolve().parent
-for folder in ("contract", "labels"):
-    if str(HERE.parent / folder) not in sys.path:
-        sys.path.append(str(HERE.parent / folder))
-
-from engine import Engine, Left, Setup, default, spans_of  # noqa: E402  # after the path is set
-from sdk import read_requests  # noqa: E402
-
 OWNER = {"user.id": "ann", "session.id": "s-1"}
 BOTH = frozenset(OWNER)
 SESSION = frozenset({"session.id"})

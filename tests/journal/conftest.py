@@ -1,17 +1,12 @@
-"""The journal on a real disk; this folder's modules are made importable."""
+"""The journal on a real disk."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
-
-from processor.journal import store  # noqa: E402  # after the path is set
+from processor.journal import store
 
 
 @pytest.fixture

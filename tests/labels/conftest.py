@@ -9,24 +9,18 @@ import asyncio
 import itertools
 import json
 import random
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import craft
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-CONTRACT = str(Path(__file__).parent.parent / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
-
-import craft  # noqa: E402  # after the path is set
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
-from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: E402
-
-from processor.labelling import Labelling  # noqa: E402
-from processor.pipeline_settings import build_pipeline, key_settings  # noqa: E402
-from processor.settings import Settings  # noqa: E402
+from processor.labelling import Labelling
+from processor.pipeline_settings import build_pipeline, key_settings
+from processor.settings import Settings
 
 STEP = 2000
 PREFIX = "logfire.variables."

@@ -6,22 +6,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
-
-from sdk import SETTINGS, labels_of, read_requests, reported, silenced  # noqa: E402  # after the path is set
+from sdk import SETTINGS, labels_of, read_requests, reported, silenced
 
 Make = Callable[..., Any]
 
-RECORDED = Path(HERE) / "recorded"
+RECORDED = Path(__file__).parent / "recorded"
 CONFIGURATION = (RECORDED / "configuration.json").read_text(encoding="utf-8")
 RECORDINGS = ("requests.bin", "pending.bin")
 

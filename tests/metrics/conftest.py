@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,10 +23,6 @@ from processor.receive.receive import Request
 from processor.settings import Settings
 from processor.signals import Signal
 from processor.telemetry import Warnings
-
-CONTRACT = str(Path(__file__).parents[1] / "contract")
-if CONTRACT not in sys.path:
-    sys.path.append(CONTRACT)
 
 MiB = 1 << 20
 NO_MORE: Mapping[str, Queue] = {}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,10 +18,6 @@ from processor.receive.grpc import GrpcListener
 from processor.receive.http import HttpListener
 from processor.receive.receive import Answer, Request
 from processor.signals import Signal
-
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
 
 MiB = 1 << 20
 
