@@ -108,8 +108,12 @@ class Journal:
         return number in self._index.entries
 
     def has_room(self, size: int) -> bool:
-        """Whether items of so many bytes, heads included, fit. Leaves a segment for what is carried forward."""
-        return self.used_bytes + size + self._segment_bytes <= self.max_bytes
+        """Whether items of so many bytes, heads included, fit. Leaves a segment for what is carried forward.
+
+        What is dead is no longer there: the job that writes the items deletes it before.
+        """
+        dead = sum(segment.size for segment in self._index.dead())
+        return self.used_bytes - dead + size + self._segment_bytes <= self.max_bytes
 
     def append(self, kind: int, head: bytes, pieces: Sequence[bytes], parts: int) -> int:
         """Buffer an item of 1 ≤ kind ≤ 254 with `parts` ≥ 1 parts; its number, higher than all before, for ever."""

@@ -37,6 +37,26 @@ def test_a_segment_goes_when_nothing_in_it_lives(folder: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_is_done_makes_room_at_once(folder: Path) -> None:
+    """S26: a full journal takes items again as soon as old ones are settled, before the worker has deleted a file."""
+
+    async def main() -> None:
+        journal = open_at(folder, MAX_BYTES)
+        numbers: list[int] = []
+        while journal.has_room(3000):
+            numbers += await fill(journal, b"a" * 3000)
+        for number in numbers[:2]:
+            journal.settle(number)
+        on_disk = segments(folder)
+        assert journal.has_room(3000)
+        assert on_disk == segments(folder)
+        await fill(journal, b"a" * 3000)
+        assert disk_bytes(folder) == journal.used_bytes <= MAX_BYTES
+        await journal.close()
+
+    asyncio.run(main())
+
+
 def test_a_long_held_item_cannot_fill_the_disk(folder: Path) -> None:
     """One item that lives on while a thousand times the journal's size passes is carried along, with its settled parts."""
 
