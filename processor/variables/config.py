@@ -180,6 +180,24 @@ class VariableConfig(BaseModel):
         return self
 
 
+class VariablesConfig(BaseModel):
+    """All variables, each under its own name."""
+
+    variables: dict[VariableName, VariableConfig]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> VariablesConfig:
+        for key, variable in self.variables.items():
+            if variable.name != key:
+                raise ValueError(f"the variable under {clip(key)} is named {clip(variable.name)}; make them the same")
+        return self
+
+
+def load_config(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> VariablesConfig:
+    """The configuration in a JSON or YAML text. Raises `ConfigError`, as `check_variables` does."""
+    return VariablesConfig(variables={each.name: each for each in check_variables(text, format, is_remote=is_remote)})
+
+
 def check_variables(text: bytes | str, format: Format = "json", *, is_remote: bool = False) -> Iterator[VariableConfig]:
     """Each variable of a JSON or YAML text as soon as it is found to be valid.
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from processor.variables.selection import CompiledVariables, load_compiled
+from processor.variables.config import load_config
+from processor.variables.selection import CompiledVariables, compile_config
 
 
 def _variable(name: str, weights: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def text() -> Callable[..., str]:
 
 @pytest.fixture
 def compiled(text: Callable[..., str]) -> Callable[..., CompiledVariables]:
-    return lambda *variables: load_compiled(text(*variables))
+    return lambda *variables: compile_config(load_config(text(*variables)))
 
 
 class Endpoint:

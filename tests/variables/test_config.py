@@ -8,20 +8,16 @@ from typing import Any
 
 import pytest
 
-from processor.variables.config import ConfigError, LabeledValue, LabelRef, VariableConfig, check_variables
+from processor.variables.config import ConfigError, LabeledValue, LabelRef, VariablesConfig, load_config
 from processor.variables.variables import Format
 
 Make = Callable[..., dict[str, Any]]
 _VALUE = {"version": 1, "serialized_value": '"x"'}
 
 
-def _load(text: str | bytes, format: Format = "json", **options: Any) -> dict[str, VariableConfig]:
-    return {each.name: each for each in check_variables(text, format, **options)}
-
-
 def _problems(text: str | bytes, format: Format = "json", **options: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        _load(text, format, **options)
+        load_config(text, format, **options)
     return caught.value.problems
 
 
@@ -44,7 +40,7 @@ def test_reads_the_sdks_own_example(variable: Make) -> None:
                      {"conditions":[{"attribute":"o","kind":"key-is-present"}],"rollout":{"labels":{}}}],
         "latest_version":{"version":4,"serialized_value":"{}"},"json_schema":{"type":"object"},"type_name":"T",
         "aliases":["agent_config"],"example":"{}","template_inputs_schema":null}}}"""
-    agent = _load(text)["agent"]
+    agent = load_config(text).variables["agent"]
     assert ["production", "canary"] == list(agent.rollout.labels)
     assert ["LabeledValue", "LabelRef", "LabelRef", "LabelRef"] == [
         type(label).__name__ for label in agent.labels.values()
@@ -57,7 +53,7 @@ def test_unknown_fields_are_ignored_everywhere(variable: Make) -> None:
         "a", overrides=[{"conditions": [{"kind": "key-is-present", "attribute": "x", "n": 1}], "rollout": {}, "n": 1}]
     )
     raw["labels"]["v1"]["n"] = raw["rollout"]["n"] = raw["n"] = 1
-    assert {"a"} == set(_load(json.dumps({"variables": {"a": raw}, "n": [1]})))
+    assert {"a"} == set(load_config(json.dumps({"variables": {"a": raw}, "n": [1]})).variables)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +78,7 @@ def test_unknown_fields_are_ignored_everywhere(variable: Make) -> None:
 )
 def test_takes_what_the_sdk_takes(variable: Make, fields: dict[str, Any]) -> None:
     """S24: coercions, NaN, circles of references, broken patterns and empty rollouts all load."""
-    assert {"a"} == set(_load(_of(variable("a", **fields))))
+    assert {"a"} == set(load_config(_of(variable("a", **fields))).variables)
 
 
 _NEITHER = "must have a version (a whole number) and a serialized_value (a text), or a ref (a text)"
@@ -173,6 +169,8 @@ def test_a_variable_stands_under_its_name(variable: Make) -> None:
     """The key of a variable must be its name."""
     text = json.dumps({"variables": {"b": variable("a")}})
     assert ["variables.b: its name is a; it must be the one that it stands under"] == _problems(text)
+    with pytest.raises(ValueError, match="make them the same"):
+        VariablesConfig.model_validate(json.loads(text))
 
 
 def test_one_invalid_variable_refuses_all(variable: Make) -> None:
@@ -197,7 +195,7 @@ def test_a_server_may_send_values_as_a_text(variable: Make) -> None:
     """The SDK takes a text for `values` from a server, though not from a JSON text."""
     condition = {"kind": "value-is-in", "attribute": "x", "values": "ab"}
     text = _of(variable("a", overrides=[{"conditions": [condition], "rollout": {}}]))
-    assert {"a"} == set(_load(text, is_remote=True))
+    assert {"a"} == set(load_config(text, is_remote=True).variables)
     assert ["variables.a.overrides[0].conditions[0].values: must be a list, not a text"] == _problems(text)
 
 
@@ -206,5 +204,5 @@ def test_a_server_may_send_values_as_a_text(variable: Make) -> None:
 )
 def test_what_a_label_with_both_is(variable: Make, target: dict[str, Any]) -> None:
     """A label with a value and a reference is a value, unless it lacks the version."""
-    config = _load(_of(variable("a", {"v1": 1}, labels={"v1": target})))["a"]
-    assert (LabeledValue if "version" in target else LabelRef) is type(config.labels["v1"])
+    config = load_config(_of(variable("a", {"v1": 1}, labels={"v1": target})))
+    assert (LabeledValue if "version" in target else LabelRef) is type(config.variables["a"].labels["v1"])

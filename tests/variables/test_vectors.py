@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from processor.variables.bucketing import draw
+from processor.variables.config import load_config
 from processor.variables.explain import explain
-from processor.variables.selection import load_compiled
+from processor.variables.selection import compile_config
 
 _FOLDER = Path(__file__).parent / "vectors"
 _PYTHON: list[dict[str, Any]] = json.loads((_FOLDER / "logfire_labels.json").read_text())["vectors"]
@@ -25,7 +26,7 @@ _BEYOND = {
 
 
 def _differences(case: dict[str, Any], wanted: dict[str, Any], language: Any) -> dict[str, Any]:
-    compiled = load_compiled(json.dumps(case["config"]))
+    compiled = compile_config(load_config(json.dumps(case["config"])))
     got = explain(compiled, case["variable"], case["targeting_key"], case["attributes"] or {}, language)
     found = {"label": got.selection.label, "version": got.selection.version, "reason": got.reason}
     beyond = _BEYOND.get(case["id"], ())
@@ -47,7 +48,7 @@ def test_nodejs(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", _PYTHON, ids=lambda case: case["id"])
 def test_python_steps(case: dict[str, Any]) -> None:
     """The label that the rollout picked and the override that matched are those of the SDK."""
-    compiled = load_compiled(json.dumps(case["config"]))
+    compiled = compile_config(load_config(json.dumps(case["config"])))
     got = explain(compiled, case["variable"], case["targeting_key"], case["attributes"] or {}).selection
     assert (case["selected_label"], case["matched_override"]) == (got.selected, got.override)
 
@@ -55,7 +56,7 @@ def test_python_steps(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", [case for case in _PYTHON if case["random"] is not None], ids=lambda case: case["id"])
 def test_python_draw(case: dict[str, Any]) -> None:
     """The draw is the SDK's, to the last bit."""
-    compiled = load_compiled(json.dumps(case["config"]))
+    compiled = compile_config(load_config(json.dumps(case["config"])))
     variable = compiled.find(case["variable"])
     assert variable is not None
     assert case["random"] == draw("python", variable.name, case["targeting_key"])
