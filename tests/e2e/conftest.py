@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from backends import Backend
-from running import Processor
+from running import Processor, run
+
+__all__ = ["run"]
 
 PROTOCOLS = ("grpc", "http/protobuf", "http/json")
 # What fits every test that needs no settings of its own: small enough that a large request is small, too.
@@ -51,23 +52,6 @@ def way(request: pytest.FixtureRequest, ways: dict[str, Way]) -> Way:
 def grpc_way(ways: dict[str, Way]) -> Way:
     """The shared processor whose downstream is gRPC."""
     return ways["grpc"]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[..., Processor]]:
-    """Start a processor with settings of its own; killed when the test is over. `is_awaited=False`: do not wait."""
-    started: list[Processor] = []
-
-    def run(*arguments: str, is_awaited: bool = True, **settings: str) -> Processor:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        processor = Processor(folder, arguments or ("run",), **settings).start()
-        started.append(processor)
-        return processor.wait_ready() if is_awaited else processor
-
-    yield run
-    for processor in started:
-        processor.kill()
 
 
 @pytest.fixture

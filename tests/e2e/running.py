@@ -14,9 +14,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import processor
 
@@ -160,3 +162,19 @@ class Processor:
         for each in accounting.values() if "balanced" not in accounting else (accounting,):
             assert each["balanced"], each
         return accounting
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Processor]]:
+    """Start a processor with settings of its own; killed when the test is over. `is_awaited=False`: do not wait."""
+    started: list[Processor] = []
+
+    def run(*arguments: str, is_awaited: bool = True, **settings: str) -> Processor:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Processor(folder, arguments or ("run",), **settings).start())
+        return started[-1].wait_ready() if is_awaited else started[-1]
+
+    yield run
+    for each in started:
+        each.kill()

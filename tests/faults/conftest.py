@@ -16,25 +16,10 @@ for folder in (str(HERE), str(HERE.parent / "e2e")):
     if folder not in sys.path:
         sys.path.append(folder)
 
-from running import Processor  # noqa: E402  # after the path is set
+from running import run  # noqa: E402  # after the path is set
 from script import Scripted  # noqa: E402
 
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[..., Processor]]:
-    """Start a processor with settings; killed when the test is over."""
-    started: list[Processor] = []
-
-    def run(*, is_awaited: bool = True, **settings: str) -> Processor:
-        folder = tmp_path / f"processor-{len(started)}"
-        folder.mkdir()
-        processor = Processor(folder, **settings).start()
-        started.append(processor)
-        return processor.wait_ready() if is_awaited else processor
-
-    yield run
-    for processor in started:
-        processor.kill()
+__all__ = ["run"]
 
 
 @pytest.fixture
