@@ -23,6 +23,8 @@ GRPC_TLS = "grpc over TLS"
 _PARENTS = (None, 0, 0, 1, 1, 2, 2, 5)
 TREE_SPANS = len(_PARENTS)
 
+_MODELS = ("gpt-5-mini", "gpt-5", "gpt-5-nano", "gpt-5-mini")
+
 CARRIED = {
     "user.id": "user-7f3a90c2",
     "session.id": "session-2f6d1c0a94",
@@ -98,10 +100,11 @@ def _cut(span: bytes, has_parent: bool) -> tuple[bytes, bytes, bytes, bytes]:
 
 def _tree(first: int, workload: Workload) -> list[bytes]:
     """The spans of one trace, numbered from `first`, the root last. Ids: four bytes to be stamped, then the number."""
-    root, child = root_fields(workload.span_bytes), child_fields(workload.span_bytes)
     spans = []
     for index in range(TREE_SPANS - 1, -1, -1):
         parent = _PARENTS[index]
+        child = child_fields(workload.span_bytes, first + index)
+        root = root_fields(workload.span_bytes, first + index)
         if parent is not None:
             spans.append(wire.span(bytes(16), span_id(first + index), span_id(first + parent), child))
         elif workload.rooted:
@@ -116,17 +119,22 @@ def span_id(number: int) -> bytes:
     return bytes(4) + (number + 1).to_bytes(4, "big")
 
 
-def child_fields(span_bytes: int) -> bytes:
-    """All fields but the ids of a span with a parent, so that the whole span has `span_bytes` bytes."""
-    return _padded(_child(), span_bytes - wire.PARENT_ID_AT - 8)
+def child_fields(span_bytes: int, number: int = 0) -> bytes:
+    """All fields but the ids of a span with a parent, so that the whole span has `span_bytes` bytes.
+
+    `number`: spans of different numbers differ, as calls of a model do.
+    """
+    return _padded(_child(number), span_bytes - wire.PARENT_ID_AT - 8)
 
 
-def root_fields(span_bytes: int) -> bytes:
+def root_fields(span_bytes: int, number: int = 0) -> bytes:
     """All fields but the ids of a root: like a child's, and what it says of user and session beside."""
-    fields = _child()
+    fields = _child(number)
     fields.name, fields.kind = "invoke_agent", Span.SPAN_KIND_SERVER
-    said = b"".join(wire.field(9, _string(key, value).SerializeToString()) for key, value in CARRIED.items())
-    return _padded(fields, span_bytes - wire.PARENT_ID_AT - 8) + said
+    said = [_string(key, value) for key, value in CARRIED.items()]
+    length = span_bytes - wire.PARENT_ID_AT - 8 + sum(len(wire.field(9, one.SerializeToString())) for one in said)
+    fields.attributes.extend(said)
+    return _padded(fields, length)
 
 
 def resource() -> bytes:
@@ -151,23 +159,24 @@ def scope() -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _child() -> Span:
+def _child(number: int) -> Span:
     """A model call: nine attributes; the tenth is the prompt, which fills the span up."""
+    model = _MODELS[number % len(_MODELS)]
     return Span(
         flags=0x101,
-        name="chat gpt-5-mini",
+        name=f"chat {model}",
         kind=Span.SPAN_KIND_CLIENT,
         start_time_unix_nano=1_790_000_000_123_456_789,
         end_time_unix_nano=1_790_000_001_345_678_901,
         attributes=[
             _string("gen_ai.operation.name", "chat"),
             _string("gen_ai.provider.name", "openai"),
-            _string("gen_ai.request.model", "gpt-5-mini"),
+            _string("gen_ai.request.model", model),
             _string("server.address", "api.openai.com"),
             _string("gen_ai.output.type", "json"),
-            KeyValue(key="gen_ai.request.temperature", value=AnyValue(double_value=0.2)),
-            KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=1842)),
-            KeyValue(key="gen_ai.usage.output_tokens", value=AnyValue(int_value=311)),
+            KeyValue(key="gen_ai.request.temperature", value=AnyValue(double_value=number % 10 / 10)),
+            KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=number * 7919 % 6000)),
+            KeyValue(key="gen_ai.usage.output_tokens", value=AnyValue(int_value=number * 104_729 % 900)),
             KeyValue(key="server.port", value=AnyValue(int_value=443)),
         ],
     )
@@ -175,15 +184,11 @@ def _child() -> Span:
 
 def _padded(fields: Span, length: int) -> bytes:
     """The serialised fields with a prompt as long as it takes to reach `length`."""
-    plain = bytes(fields.SerializeToString())
-    text = _prompt(length - len(plain) - len(_prompt_field("")))
-    while text and len(plain + _prompt_field(text)) > length:  # the lengths' own bytes
-        text = text[:-1]
-    return plain + _prompt_field(text)
-
-
-def _prompt_field(text: str) -> bytes:
-    return wire.field(9, _string("gen_ai.input.messages", text).SerializeToString())
+    prompt = fields.attributes.add(key="gen_ai.input.messages")
+    prompt.value.string_value = _prompt(length - fields.ByteSize())
+    while prompt.value.string_value and fields.ByteSize() > length:  # the lengths' own bytes
+        prompt.value.string_value = prompt.value.string_value[:-1]
+    return bytes(fields.SerializeToString())
 
 
 def _prompt(length: int) -> str:
