@@ -123,7 +123,10 @@ class Buffer:
         else:
             parent = trace.nodes.get(span.parent_id)
             if parent is not None and parent.state & DECIDED:
-                self._decide(trace, span, self.contexts.overlay(parent.context, span.context))
+                context = parent.context
+                if own is not None:
+                    context = self.contexts.overlay(context, span.context)
+                self._decide(trace, span, context)
             else:
                 self._attach(trace, span, parent)
         if span.state & EMITTED:
@@ -287,7 +290,8 @@ class Buffer:
         if context is not trace.shared:
             trace.share(context)
         if not span.state & EMITTED:
-            written = self._with_defaults(span, context)
+            defaults = span.group.defaults
+            written = context if defaults is None else self.contexts.fill(context, defaults)  # S3
             if not self._fills_traces or not (written.lacks_user or written.lacks_session):
                 self.releases.add(trace, span, written, BY_DECISION)
         if self.keeper is not None and span.state & EMITTED:
