@@ -15,7 +15,7 @@ from processor.attributes.contexts import Contexts
 from processor.attributes.interpret import as_seen
 from processor.span import LABEL_PREFIX, Context, Value
 from processor.wire.cursor import Cursor, Malformed
-from processor.wire.values import encode_varint, read_value, take_bytes
+from processor.wire.values import encode_varint, read_value
 
 _WEAK: Final = 1
 
@@ -45,17 +45,17 @@ def load_known(record: bytes, contexts: Contexts) -> Known:
     """What `store_known` made. Raises `Malformed`."""
     cursor = Cursor(record)
     end: i64 = len(record)
-    key = take_bytes(cursor, end)
+    key = cursor.content(end)
     said = _load_context(cursor, end, contexts)
     count: i64 = cursor.varint(end)
     conflicts: set[bytes] = set()
     while count > 0:
-        conflicts.add(take_bytes(cursor, end))
+        conflicts.add(cursor.content(end))
         count -= 1
     known = Known(key, said, conflicts)
     while cursor.pos < end:
         context = _load_context(cursor, end, contexts)
-        ids = take_bytes(cursor, end)
+        ids = cursor.content(end)
         if len(ids) % 8:
             raise Malformed("ids that are not 8 bytes each")
         known.ids.append((context, ids))
@@ -86,9 +86,9 @@ def _load_context(cursor: Cursor, end: i64, contexts: Contexts) -> Context:
     count: i64 = cursor.varint(end)
     while count > 0:
         is_weak = cursor.varint(end) == _WEAK
-        key = take_bytes(cursor, end)
-        identity = take_bytes(cursor, end)
-        encoded = take_bytes(cursor, end)
+        key = cursor.content(end)
+        identity = cursor.content(end)
+        encoded = cursor.content(end)
         # Conditions never see labels; every other value is known by its encoded AnyValue.
         data = None if key.startswith(LABEL_PREFIX) else as_seen(read_value(identity))
         values[key] = Value(key, identity, encoded, is_weak, data)

@@ -80,6 +80,9 @@ class Cursor:
         if pos < end and data[pos] < 128:
             size: i64 = data[pos]
             self.pos = pos + 1
+        elif pos + 1 < end and data[pos + 1] < 128:
+            size = data[pos] - 128 + (data[pos + 1] << 7)
+            self.pos = pos + 2
         else:
             size = self.varint(end)
             if self.pos - pos > 5:
@@ -88,28 +91,12 @@ class Cursor:
             raise Malformed("a length past its message")
         return size
 
-    def enter(self, tag: i64, end: i64) -> i64:
-        """Move into the length-delimited field that begins at `pos` and return its size; -1 and no move where its tag
-        is another one.
-        """
-        data = self.data
-        pos: i64 = self.pos
-        if pos + 2 < end and data[pos] == tag:
-            size: i64 = data[pos + 1]
-            pos += 2
-            if size >= 128 and data[pos] < 128:
-                size += (data[pos] - 1) << 7
-                pos += 1
-            elif size >= 128:
-                pos = end + 1
-            if size <= end - pos:
-                self.pos = pos
-                return size
-        pos = self.pos
-        if self.tag(end) == tag:
-            return self.length(end)
-        self.pos = pos
-        return -1
+    def content(self, end: i64) -> bytes:
+        """The bytes behind their length at `pos`; moves behind them."""
+        size: i64 = self.length(end)
+        start: i64 = self.pos
+        self.pos += size
+        return self.data[start : start + size]
 
     def skip(self, tag: i64, end: i64) -> None:
         """Move behind the field whose tag was just read."""
@@ -177,9 +164,7 @@ def fields(message: bytes, wanted: i64) -> list[bytes]:
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == wanted:
-            size: i64 = cursor.length(end)
-            found.append(message[cursor.pos : cursor.pos + size])
-            cursor.pos += size
+            found.append(cursor.content(end))
         else:
             cursor.skip(tag, end)
     return found

@@ -7,8 +7,6 @@ neighbours are not harmed (S9).
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64, mypyc_attr
 
 from processor.errors import MalformedRequest
@@ -20,21 +18,18 @@ from processor.wire.interest import Interest, Interests
 from processor.wire.schema import RESOURCE, SCOPE
 from processor.wire.span_reader import SpanReader
 
-_ZERO_8: Final = bytes(8)
-_ZERO_16: Final = bytes(16)
-
 
 @mypyc_attr(acyclic=True)
 class _Section:
-    """The spans field of one ScopeSpans: where its message lies, to which group its spans belong, what to look for."""
+    """The spans of one ScopeSpans: where each begins and ends, flat; which is next; their group; what to look for."""
 
-    __slots__ = ("end", "group", "interest", "start")
+    __slots__ = ("group", "index", "interest", "places")
 
-    def __init__(self, group: Group, interest: Interest, start: i64, end: i64) -> None:
+    def __init__(self, group: Group, interest: Interest, places: list[int]) -> None:
         self.group = group
         self.interest = interest
-        self.start: i64 = start
-        self.end: i64 = end
+        self.places = places
+        self.index: i64 = 0
 
 
 class Scan:
@@ -84,7 +79,7 @@ class Scan:
         while self.sections and max_spans > 0:
             section = self.sections[-1]
             max_spans = self._spans(section, max_spans)
-            if section.start >= section.end:
+            if section.index >= len(section.places):
                 self.sections.pop()
         return bool(self.sections)
 
@@ -113,7 +108,7 @@ class Scan:
             if spans:
                 group = home.group(scope, parts[i + 1] - parts[i])
                 interest = self._interest_of(scope)
-                self.sections.append(_Section(group, interest, parts[i], parts[i + 1]))
+                self.sections.append(_Section(group, interest, spans))
 
     def _interest_of(self, scope: bytes) -> Interest:
         """What to look for in the spans of a scope, by its name."""
@@ -128,25 +123,33 @@ class Scan:
         """The bytes of all fields but `wanted`, joined; and the ranges of the wanted submessages, flat."""
         cursor = self.cursor
         data = self.data
-        cursor.pos = start
         kept: list[bytes] = []
         parts: list[int] = []
+        pos: i64 = start
         since: i64 = start
-        while cursor.pos < end:
-            field: i64 = cursor.pos
-            size: i64 = cursor.enter(wanted, end)
-            if size >= 0:
-                if since < field:
-                    kept.append(data[since:field])
-                parts.append(cursor.pos)
-                cursor.pos += size
-                parts.append(cursor.pos)
-                since = cursor.pos
-                continue
-            tag: i64 = cursor.tag(end)
-            if tag >> 3 == wanted >> 3:
-                raise Malformed("a wrong wire type")
-            cursor.skip(tag, end)
+        while pos < end:
+            inside: i64 = pos + 3
+            stop: i64 = end + 1
+            if inside < end and data[pos] == wanted and data[pos + 1] >= 128 and data[pos + 2] < 128:
+                stop = inside + data[pos + 1] - 128 + (data[pos + 2] << 7)  # as long as most spans
+            if stop > end:
+                cursor.pos = pos
+                tag: i64 = cursor.tag(end)
+                if tag != wanted:
+                    if tag >> 3 == wanted >> 3:
+                        raise Malformed("a wrong wire type")
+                    cursor.skip(tag, end)
+                    pos = cursor.pos
+                    continue
+                stop = cursor.length(end)
+                inside = cursor.pos
+                stop += inside
+            if since < pos:
+                kept.append(data[since:pos])
+            parts.append(inside)
+            parts.append(stop)
+            pos = stop
+            since = stop
         kept.append(data[since:end])
         return b"".join(kept), parts
 
@@ -189,41 +192,28 @@ class Scan:
 
     def _spans(self, section: _Section, max_spans: i64) -> i64:
         """Read spans of a section from where it stands; what is left of the allowance."""
-        cursor = self.cursor
-        cursor.pos = section.start
-        end: i64 = section.end
+        if section.interest.seen is not None:
+            section.interest.seen.refresh()
         reader = SpanReader(self.data, section.interest)
-        while cursor.pos < end and max_spans > 0:
-            size: i64 = cursor.enter(0x12, end)
-            if size < 0:
-                cursor.skip(cursor.tag(end), end)
-                continue
-            stop: i64 = cursor.pos + size
-            max_spans -= 1
+        places = section.places
+        group = section.group
+        empty = self.empty
+        spans = self.spans
+        trace_ids = self.trace_ids
+        hits = self.hits
+        index: i64 = section.index
+        until: i64 = min(index + 2 * max_spans, len(places))
+        section.index = until
+        max_spans -= (until - index) // 2
+        while index < until:
             try:
-                self._keep(reader, reader.read(cursor.pos, stop, section.group, self.empty))
+                spans.append(reader.read(places[index], places[index + 1], group, empty))
+                trace_ids.append(reader.trace_id)
+                hits.append(reader.hits)
             except Malformed as error:
                 self._reject(str(error))
-            cursor.pos = stop
-        section.start = cursor.pos
+            index += 2
         return max_spans
-
-    def _keep(self, reader: SpanReader, span: Span) -> None:
-        """Keep a span whose ids are right."""
-        trace_id = reader.trace_id
-        parent_id = span.parent_id
-        if len(trace_id) != 16 or trace_id == _ZERO_16:
-            self._reject("a trace_id that is not 16 bytes, or all zero")
-        elif len(span.span_id) != 8 or span.span_id == _ZERO_8:
-            self._reject("a span_id that is not 8 bytes, or all zero")
-        elif parent_id and len(parent_id) != 8:
-            self._reject("a parent_span_id that is not 8 bytes")
-        else:
-            if parent_id == _ZERO_8:
-                span.parent_id = b""
-            self.spans.append(span)
-            self.trace_ids.append(trace_id)
-            self.hits.append(reader.hits)
 
     def _reject(self, reason: str) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1

@@ -13,142 +13,187 @@ from mypy_extensions import i64
 from processor.span import Context, Group, Hit, Span
 from processor.wire.cursor import TABLES, Cursor, Malformed, fields
 from processor.wire.interest import NONE, Interest
-from processor.wire.schema import ANY_VALUE, BAD, I32, I64, KEY_VALUE, LEN, PLAIN, SPAN, VARINT
+from processor.wire.schema import ANY_VALUE, BAD, I32, KEY_VALUE, PLAIN, SPAN
 
-_ATTRIBUTES: Final = 0x4A  # Span.attributes = 9
-_KIND: Final = 0x30  # Span.kind = 6
-_FLAGS: Final = 0x85  # Span.flags = 16, fixed32; on the wire 0x85 0x01
+# Tags of a Span's fields.
+_TRACE_ID: Final = 0x0A
+_SPAN_ID: Final = 0x12
+_PARENT_ID: Final = 0x22
+_KIND: Final = 0x30
+_ATTRIBUTES: Final = 0x4A
+_FLAGS: Final = 0x85  # fixed32; on the wire 0x85 0x01
 _SERVER: Final = 2
 _CONSUMER: Final = 5
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
+_ZERO_8: Final = bytes(8)
+_ZERO_16: Final = bytes(16)
 
 
 class SpanReader:
     """Reads the spans of one buffer. `trace_id` and `hits` are those of the span read last: no span keeps them."""
 
-    __slots__ = ("cursor", "data", "hits", "interest", "known", "maybe", "trace_id")
+    __slots__ = (
+        "cursor", "data", "flags", "found", "hits", "interest", "kind", "maybe", "parent_id", "said_trace_id", "seen",
+        "span_id", "trace_id",
+    )  # fmt: skip
 
     def __init__(self, data: bytes, interest: Interest) -> None:
         self.data = data
         self.cursor = Cursor(data)
         self.interest = interest
         self.maybe = interest.maybe
-        self.known = interest.known
+        self.seen = interest.seen
         self.trace_id = b""
+        self.said_trace_id = b""
+        self.span_id = b""
+        self.parent_id = b""
+        self.kind: i64 = 0
+        self.flags: i64 = 0
+        self.found: list[Hit] = []
         self.hits: list[Hit] | None = None
 
     def read(self, start: i64, end: i64, group: Group, empty: Context) -> Span:
-        """The Span message at [start, end). Of repeated scalar fields the last counts. Raises `Malformed`."""
-        data = self.data
-        cursor = self.cursor
-        table = TABLES[SPAN]
-        pos: i64 = start
-        id_start: i64 = 0
-        id_end: i64 = 0
-        parent_start: i64 = 0
-        parent_end: i64 = 0
-        trace_start: i64 = 0
-        trace_end: i64 = 0
-        kind: i64 = 0
-        flags: i64 = 0
-        hits: list[Hit] | None = None
-        known = self.known
-        while pos < end:
-            tag: i64 = data[pos]
-            if tag == _ATTRIBUTES and known is not None and pos + 3 < end:
-                width = known.get(data[pos : pos + 8 + data[pos + 3]])
-                if width is not None:
-                    if width > 0:
-                        pos += width
-                        continue
-                    if pos - width <= end and data[pos - width - 1] < 128:
-                        pos -= width
-                        continue
-            pos += 1
-            if tag >= 128:
-                if tag == 0x85 and pos < end and data[pos] == 1:
-                    tag = _FLAGS
-                    pos += 1
-                else:
-                    cursor.pos = pos - 1
-                    tag = cursor.tag(end)
-                    pos = cursor.pos
-                if tag == _FLAGS:
-                    if end - pos < 4:
-                        raise Malformed("truncated")
-                    flags = data[pos + 1] << 8  # the bits we read are in the second byte
-                    pos += 4
-                    continue
-                if tag >> 3 == 16:
-                    raise Malformed("a wrong wire type, a group, or field 0")
-            if tag & 7 == LEN:
-                if pos >= end:
-                    raise Malformed("truncated")
-                size: i64 = data[pos]
-                pos += 1
-                if size >= 128:
-                    cursor.pos = pos - 1
-                    size = cursor.length(end)
-                    pos = cursor.pos
-                stop: i64 = pos + size
-                if stop > end:
-                    raise Malformed("a length past its message")
-                if tag == _ATTRIBUTES:
-                    key_end: i64 = self.usual(pos, stop)
-                    if key_end > 0:
-                        if known is not None and size < 128:
-                            self.interest.learn(data[pos - 2 : stop])
-                    else:
-                        hit = self.attribute(pos, stop) if key_end == 0 else self.hit(pos + 2, -key_end, stop)
-                        if hit is not None:
-                            if hits is None:
-                                hits = []
-                            hits.append(hit)
-                elif tag == 0x0A:
-                    trace_start = pos
-                    trace_end = stop
-                elif tag == 0x12:
-                    id_start = pos
-                    id_end = stop
-                elif tag == 0x22:
-                    parent_start = pos
-                    parent_end = stop
-                elif tag < 128 and table[tag] != PLAIN:
-                    if table[tag] == BAD:
-                        raise Malformed("a wrong wire type, a group, or field 0")
-                    cursor.pos = pos
-                    cursor.check(table[tag], stop, 1)
-                pos = stop
-                continue
-            if tag < 128 and table[tag] == BAD:
-                raise Malformed("a wrong wire type, a group, or field 0")
-            if tag & 7 == I64:
-                pos += 8
-            elif tag & 7 == I32:
-                pos += 4
-            elif tag & 7 == VARINT:
-                cursor.pos = pos
-                number: i64 = cursor.varint(end)
-                if tag == _KIND:
-                    kind = number & 0xFFFFFFFF
-                pos = cursor.pos
-            else:
-                raise Malformed("a group or unknown wire type")
-            if pos > end:
-                raise Malformed("truncated")
-        if pos != end:
-            raise Malformed("truncated")
-        trace_id = data[trace_start:trace_end]
+        """The Span message at [start, end). Of repeated scalar fields the last counts. Raises `Malformed`.
+
+        Neighbours of one trace have one `trace_id` object.
+        """
+        if self.found:
+            self.found = []
+        pos: i64 = self._head(start, end)
+        if pos < end:
+            self._fields(pos, end)
+        trace_id = self.said_trace_id
+        if len(trace_id) != 16 or trace_id == _ZERO_16:
+            raise Malformed("a trace_id that is not 16 bytes, or all zero")
         if trace_id != self.trace_id:
             self.trace_id = trace_id
-        span = Span(data[start:end], data[id_start:id_end], data[parent_start:parent_end], group, empty)
-        self.hits = hits
-        if flags & _HAS_IS_REMOTE:
-            span.has_remote_parent = flags & _IS_REMOTE != 0
-        elif kind == _SERVER or kind == _CONSUMER:
+        span_id = self.span_id
+        if len(span_id) != 8 or span_id == _ZERO_8:
+            raise Malformed("a span_id that is not 8 bytes, or all zero")
+        parent_id = self.parent_id
+        if parent_id == _ZERO_8:
+            parent_id = b""
+        elif parent_id and len(parent_id) != 8:
+            raise Malformed("a parent_span_id that is not 8 bytes")
+        self.hits = self.found or None
+        span = Span(self.data[start:end], span_id, parent_id, group, empty)
+        if self.flags & _HAS_IS_REMOTE:
+            span.has_remote_parent = self.flags & _IS_REMOTE != 0
+        elif self.kind == _SERVER or self.kind == _CONSUMER:
             span.is_entry = True
         return span
+
+    def _head(self, start: i64, end: i64) -> i64:
+        """Read the ids, the name, the kind and the times where they come first and in order, as from most SDKs.
+
+        Returns where `_fields` is to go on, in any order and whatever there is.
+        """
+        data = self.data
+        self.kind = 0
+        self.flags = 0
+        self.parent_id = b""
+        if (
+            end - start < 60
+            or data[start] != 0x0A
+            or data[start + 1] != 16
+            or data[start + 18] != 0x12
+            or data[start + 19] != 8
+        ):
+            self.said_trace_id = b""
+            self.span_id = b""
+            return start
+        self.said_trace_id = data[start + 2 : start + 18]
+        self.span_id = data[start + 20 : start + 28]
+        pos: i64 = start + 28
+        if data[pos] == 0x22 and data[pos + 1] == 8:
+            self.parent_id = data[pos + 2 : pos + 10]
+            pos += 10
+        if data[pos] != 0x2A:
+            return pos
+        size: i64 = data[pos + 1]
+        kind: i64 = pos + 2 + size
+        if size >= 128 or kind + 20 > end or data[kind] != 0x30 or data[kind + 1] >= 128:
+            return pos
+        if data[kind + 2] != 0x39 or data[kind + 11] != 0x41:
+            return pos
+        self.kind = data[kind + 1]
+        return kind + 20
+
+    def _fields(self, start: i64, end: i64) -> None:
+        """Read the fields of a Span from `start` on, in any order."""
+        data = self.data
+        seen = self.seen
+        found = self.found
+        pos: i64 = start
+        while pos < end:
+            tag: i64 = data[pos]
+            if tag == _ATTRIBUTES:
+                if seen is not None:
+                    start = pos
+                    pos = seen.pass_by(data, pos, end, found)
+                    if pos > start:
+                        continue
+                pos = self._attribute(pos + 1, end)
+            elif tag == 0x85 and pos + 6 <= end and data[pos + 1] == 1:
+                self.flags = data[pos + 3] << 8  # the bits we read are in the second byte
+                pos += 6
+            else:
+                pos = self._field(pos, end)
+
+    def _field(self, pos: i64, end: i64) -> i64:
+        """Read a field, however its tag is encoded; the position behind it."""
+        cursor = self.cursor
+        cursor.pos = pos
+        tag: i64 = cursor.tag(end)
+        entry: i64 = TABLES[SPAN][tag] if tag < 128 else PLAIN
+        if entry == BAD or (tag >> 3 == 16 and tag != _FLAGS):
+            raise Malformed("a wrong wire type, a group, or field 0")
+        if tag == _ATTRIBUTES:
+            return self._attribute(cursor.pos, end)
+        if entry != PLAIN:
+            cursor.inside(entry, end, 0)
+        elif tag == _TRACE_ID:
+            self.said_trace_id = cursor.content(end)
+        elif tag == _SPAN_ID:
+            self.span_id = cursor.content(end)
+        elif tag == _PARENT_ID:
+            self.parent_id = cursor.content(end)
+        elif tag == _KIND:
+            self.kind = cursor.varint(end) & 0xFFFFFFFF
+        elif tag == _FLAGS:
+            cursor.fixed(I32, end)
+            self.flags = self.data[cursor.pos - 3] << 8
+        else:
+            cursor.skip(tag, end)
+        return cursor.pos
+
+    def _attribute(self, pos: i64, end: i64) -> i64:
+        """Read the attribute whose tag ends before `pos`; the position behind it."""
+        if pos >= end:
+            raise Malformed("truncated")
+        data = self.data
+        start: i64 = pos + 1
+        size: i64 = data[pos]
+        if size >= 128:
+            cursor = self.cursor
+            cursor.pos = pos
+            size = cursor.length(end)
+            start = cursor.pos
+        stop: i64 = start + size
+        if stop > end:
+            raise Malformed("a length past its message")
+        key_end: i64 = self.usual(start, stop)
+        hit: Hit | None = None
+        if key_end == 0:
+            hit = self.attribute(start, stop)
+        elif key_end < 0:
+            hit = self.hit(start + 2, -key_end, stop)
+        if hit is not None:
+            self.found.append(hit)
+        if key_end != 0 and self.seen is not None and start == pos + 1 and data[pos - 1] == _ATTRIBUTES:
+            self.seen.learn(data[pos - 1 : stop], hit)
+        return stop
 
     def usual(self, start: i64, end: i64) -> i64:
         """Where the key ends of a KeyValue of the usual shape, which is sound then; negative if it may be of interest.
@@ -165,7 +210,7 @@ class SpanReader:
             return 0
         is_maybe: i64 = self.maybe[length * 256 + data[at - 1]]
         if size >= 128:
-            return at if not is_maybe and self.is_text(at + 1, end) else 0
+            return at if not is_maybe and self._is_text(at + 1, end) else 0
         if data[at + 1] + at + 2 != end:
             return 0
         kind: i64 = data[at + 2]
@@ -188,8 +233,19 @@ class SpanReader:
             return 0
         return -at if is_maybe else at
 
-    def is_text(self, start: i64, end: i64) -> bool:
-        """Whether [start, end) is a length and, filling it, an AnyValue that is one string."""
+    def _is_text(self, start: i64, end: i64) -> bool:
+        """Whether [start, end) is a length and, filling it, an AnyValue that is one string, both of usual lengths."""
+        data = self.data
+        size: i64 = end - start - 2
+        if size < 131 or size >= 16384:
+            return self._is_long_text(start, end)
+        if data[start] != size & 127 | 128 or data[start + 1] != size >> 7 or data[start + 2] != 0x0A:
+            return False
+        size -= 3
+        return data[start + 3] == size & 127 | 128 and data[start + 4] == size >> 7
+
+    def _is_long_text(self, start: i64, end: i64) -> bool:
+        """The same of any length."""
         cursor = self.cursor
         cursor.pos = start
         size: i64 = cursor.length(end)

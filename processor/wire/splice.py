@@ -73,9 +73,7 @@ def replace_fields(message: bytes, wanted: i64, replace: Callable[[bytes], bytes
         if tag != wanted:
             cursor.skip(tag, end)
             continue
-        size: i64 = cursor.length(end)
-        content = message[cursor.pos : cursor.pos + size]
-        cursor.pos += size
+        content = cursor.content(end)
         changed = replace(content)
         if changed is content:
             continue
@@ -99,9 +97,7 @@ def _key(field: bytes) -> bytes:
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == 0x0A:
-            size: i64 = cursor.length(end)
-            key = field[cursor.pos : cursor.pos + size]
-            cursor.pos += size
+            key = cursor.content(end)
         else:
             cursor.skip(tag, end)
     return key

@@ -47,7 +47,7 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == _STRING:
-            value = _text(take_bytes(cursor, end))
+            value = _text(cursor.content(end))
         elif tag == _BOOL:
             value = cursor.varint(end) != 0
         elif tag == _INT:
@@ -58,13 +58,13 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
             value = struct.unpack("<d", encoded[start : cursor.pos])[0]
         elif tag == _ARRAY:
             if with_arrays:
-                items += _items(take_bytes(cursor, end))
+                items += _items(cursor.content(end))
                 value = items
                 continue
             cursor.skip(tag, end)
             value = Opaque("array")
         elif tag == _BYTES:
-            value = take_bytes(cursor, end)
+            value = cursor.content(end)
         elif tag == _KV_LIST:
             cursor.skip(tag, end)
             value = Opaque("kvlist")
@@ -73,14 +73,6 @@ def _read(encoded: bytes, with_arrays: bool) -> object:
             continue
         items = []  # arrays are merged only where nothing else stands between them
     return tuple(items) if value is items else value
-
-
-def take_bytes(cursor: Cursor, end: i64) -> bytes:
-    """The bytes behind their length at the cursor, which is behind them then. Raises `Malformed`."""
-    size: i64 = cursor.length(end)
-    start: i64 = cursor.pos
-    cursor.pos += size
-    return cursor.data[start : start + size]
 
 
 def _text(data: bytes) -> object:
@@ -108,7 +100,7 @@ def _items(encoded: bytes) -> list[object]:
     while cursor.pos < end:
         tag: i64 = cursor.tag(end)
         if tag == 0x0A:
-            items.append(_read(take_bytes(cursor, end), False))
+            items.append(_read(cursor.content(end), False))
         else:
             cursor.skip(tag, end)
     return items
