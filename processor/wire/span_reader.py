@@ -58,11 +58,12 @@ class SpanReader:
 
         Neighbours of one trace have one `trace_id` object.
         """
+        data = self.data
         if self.found:
             self.found = []
-        pos: i64 = self._head(start, end)
+        pos: i64 = self._head(data, start, end)
         if pos < end:
-            self._fields(pos, end)
+            self._fields(data, pos, end)
         trace_id = self.said_trace_id
         if len(trace_id) != 16 or trace_id == _ZERO_16:
             raise Malformed("a trace_id that is not 16 bytes, or all zero")
@@ -77,19 +78,18 @@ class SpanReader:
         elif parent_id and len(parent_id) != 8:
             raise Malformed("a parent_span_id that is not 8 bytes")
         self.hits = self.found or None
-        span = Span(self.data[start:end], span_id, parent_id, group, empty)
+        span = Span(data[start:end], span_id, parent_id, group, empty)
         if self.flags & _HAS_IS_REMOTE:
             span.has_remote_parent = self.flags & _IS_REMOTE != 0
         elif self.kind == _SERVER or self.kind == _CONSUMER:
             span.is_entry = True
         return span
 
-    def _head(self, start: i64, end: i64) -> i64:
+    def _head(self, data: bytes, start: i64, end: i64) -> i64:
         """Read the ids, the name, the kind and the times where they come first and in order, as from most SDKs.
 
         Returns where `_fields` is to go on, in any order and whatever there is.
         """
-        data = self.data
         self.kind = 0
         self.flags = 0
         self.parent_id = b""
@@ -120,9 +120,8 @@ class SpanReader:
         self.kind = data[kind + 1]
         return kind + 20
 
-    def _fields(self, start: i64, end: i64) -> None:
+    def _fields(self, data: bytes, start: i64, end: i64) -> None:
         """Read the fields of a Span from `start` on, in any order."""
-        data = self.data
         seen = self.seen
         found = self.found
         pos: i64 = start
@@ -134,7 +133,7 @@ class SpanReader:
                     pos = seen.pass_by(data, pos, end, found)
                     if pos > start:
                         continue
-                pos = self._attribute(pos + 1, end)
+                pos = self._attribute(data, pos + 1, end)
             elif tag == 0x85 and pos + 6 <= end and data[pos + 1] == 1:
                 self.flags = data[pos + 3] << 8  # the bits we read are in the second byte
                 pos += 6
@@ -150,7 +149,7 @@ class SpanReader:
         if entry == BAD or (tag >> 3 == 16 and tag != _FLAGS):
             raise Malformed("a wrong wire type, a group, or field 0")
         if tag == _ATTRIBUTES:
-            return self._attribute(cursor.pos, end)
+            return self._attribute(self.data, cursor.pos, end)
         if entry != PLAIN:
             cursor.inside(entry, end, 0)
         elif tag == _TRACE_ID:
@@ -168,11 +167,10 @@ class SpanReader:
             cursor.skip(tag, end)
         return cursor.pos
 
-    def _attribute(self, pos: i64, end: i64) -> i64:
+    def _attribute(self, data: bytes, pos: i64, end: i64) -> i64:
         """Read the attribute whose tag ends before `pos`; the position behind it."""
         if pos >= end:
             raise Malformed("truncated")
-        data = self.data
         start: i64 = pos + 1
         size: i64 = data[pos]
         if size >= 128:
@@ -183,7 +181,9 @@ class SpanReader:
         stop: i64 = start + size
         if stop > end:
             raise Malformed("a length past its message")
-        key_end: i64 = self.usual(start, stop)
+        key_end: i64 = self.usual(data, start, stop)
+        if key_end > 0 and self.seen is None:
+            return stop
         hit: Hit | None = None
         if key_end == 0:
             hit = self.attribute(start, stop)
@@ -195,12 +195,11 @@ class SpanReader:
             self.seen.learn(data[pos - 1 : stop], hit)
         return stop
 
-    def usual(self, start: i64, end: i64) -> i64:
+    def usual(self, data: bytes, start: i64, end: i64) -> i64:
         """Where the key ends of a KeyValue of the usual shape, which is sound then; negative if it may be of interest.
 
         That is a short key, then a string, a number or a bool. 0 says nothing: `attribute` decides.
         """
-        data = self.data
         size: i64 = end - start
         if size < 6 or data[start] != 0x0A:
             return 0
@@ -210,7 +209,7 @@ class SpanReader:
             return 0
         is_maybe: i64 = self.maybe[length * 256 + data[at - 1]]
         if size >= 128:
-            return at if not is_maybe and self._is_text(at + 1, end) else 0
+            return at if not is_maybe and self._is_text(data, at + 1, end) else 0
         if data[at + 1] + at + 2 != end:
             return 0
         kind: i64 = data[at + 2]
@@ -233,9 +232,8 @@ class SpanReader:
             return 0
         return -at if is_maybe else at
 
-    def _is_text(self, start: i64, end: i64) -> bool:
+    def _is_text(self, data: bytes, start: i64, end: i64) -> bool:
         """Whether [start, end) is a length and, filling it, an AnyValue that is one string, both of usual lengths."""
-        data = self.data
         size: i64 = end - start - 2
         if size < 131 or size >= 16384:
             return self._is_long_text(start, end)
