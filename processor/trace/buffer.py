@@ -97,7 +97,7 @@ class Buffer:
             if own.pending_parent is not None:
                 return
             if own.context.values:
-                self._hear(trace, own.context)
+                trace.hear(own.context, self.contexts)
         known = trace.nodes.setdefault(span.span_id, span)
         if known is not span:
             if known.state == PLACEHOLDER:
@@ -391,12 +391,3 @@ class Buffer:
         if self.settings.fill == FILL_NONE or not (trace.said.values or trace.conflicts):
             return context
         return self.contexts.give_up(context, trace.said, trace.conflicts or set())
-
-    def _hear(self, trace: Trace, own: Context) -> None:
-        """Remember what a span says, for the orphans of its trace (S12)."""
-        if own is trace.said:
-            return
-        conflicts = trace.conflicts if trace.conflicts is not None else set()
-        trace.said = self.contexts.agree(trace.said, own, conflicts)
-        if conflicts:
-            trace.conflicts = conflicts

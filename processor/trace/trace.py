@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import i32, i64, mypyc_attr
 
+from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
 from processor.span import DECIDED, EMITTED, PLACEHOLDER, RECEIVED, Context, Group, Span
 
@@ -92,6 +93,15 @@ class Trace:
             self.shared = context
         else:
             self.is_mixed = True
+
+    def hear(self, own: Context, contexts: Contexts) -> None:
+        """Remember what a span says, for the orphans of the trace (S12)."""
+        if own is self.said:
+            return
+        conflicts = self.conflicts if self.conflicts is not None else set()
+        self.said = contexts.agree(self.said, own, conflicts)
+        if conflicts:
+            self.conflicts = conflicts
 
     def freeze(self) -> i64:
         """Keep only ids by context, of a trace with every span decided and emitted; how many ids."""
