@@ -38,7 +38,7 @@ class Intake:
 
     `accepted` counts spans by transport, `unsupported` requests of signals that the downstream does not take.
     `on_traces` is called after each request of traces, `on_hops` with the hop header of a request that came through
-    other processors.
+    other processors, `on_worked_off` with a task of its own that is over.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Intake:
         self._on_drops = on_drops
         self.on_hops: Callable[[str], None] = lambda path: None
         self.on_traces: Callable[[], None] = lambda: None
+        self.on_worked_off: Callable[[asyncio.Task[None]], None] = lambda task: None
         self._clock = clock
         self._pump: asyncio.Task[None] | None = None
         self._refused_bytes: int | None = None  # size of the last request that was refused, until one like it fits
@@ -133,7 +134,7 @@ class Intake:
     async def release_all(self) -> None:
         """Let go of everything that is held (S29)."""
         if self._pump is not None:
-            await self._pump
+            await asyncio.wait([self._pump])
         while self.pipeline.release_all(BY_SHUTDOWN, STEP):
             self._flush()
             await asyncio.sleep(0)
@@ -186,6 +187,7 @@ class Intake:
     def _start_pump(self) -> None:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work_off())
+            self._pump.add_done_callback(self.on_worked_off)
 
     async def _work_off(self) -> None:
         while True:

@@ -127,6 +127,7 @@ class Service:
         self.intake = Intake(self.pipeline, self.downstreams, origins, self.warnings, keeping, on_drops)
         self.admission = Admission(int(memory * _IN_FLIGHT_SHARE), self._hop)
         self.intake.on_hops = self._pass_on_hops
+        self.intake.on_worked_off = self._on_done
         if self.labelling is not None:
             self.intake.on_traces = self.labelling.judge_drift
         self.listeners: dict[str, Listener] = {}

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from craft import request, span
@@ -142,3 +143,31 @@ def test_the_grace_period_begins_with_the_signal(tmp_path: Path, monkeypatch: py
 
 def _fail(*_: object) -> bytes:
     raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+class Broken:
+    """A pipeline that has always work to do, and fails at it."""
+
+    has_work = True
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def work(self, max_spans: int) -> bool:
+        raise RuntimeError("a bug")
+
+
+def test_a_part_that_fails_ends_the_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What carries contexts down large traces is a part like any other: when it fails, the process says so and ends."""
+
+    async def break_it(service: Service) -> None:
+        service.intake.pipeline = Broken(service.pipeline)  # type: ignore[assignment]  # does what is asked of it
+        await service.intake.take(Request(Signal.TRACES, request(span(1)), "grpc"))
+
+    service = Service(settings(tmp_path, journal_directory=None))
+    assert 1 == asyncio.run(asyncio.wait_for(service.run(break_it), 20.0))
+    assert "a part of the processor failed" in caplog.messages
+    assert service.intake.accounting()["otlp"].is_balanced
