@@ -32,6 +32,7 @@ from processor.signals import Signal
 
 MiB = 1024 * 1024
 PATIENCE_S = 20.0  # of the real machine, before a test that waits for I/O fails
+HOST = "127.0.0.1"
 
 
 class HeldTime:
@@ -161,13 +162,15 @@ class _AnyMethod(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def grpc_backend() -> Iterator[Callable[..., Backend]]:
-    """Starts threaded grpcio servers: `grpc_backend(answer, port=…, credentials=…, options=…)`."""
+    """Starts threaded grpcio servers: `grpc_backend(answer, port=…, host=…, credentials=…, options=…)`."""
     stops: list[Callable[[], None]] = []
 
-    def start(answer: Callable[..., bytes], port: int = 0, credentials: Any = None, options: Any = ()) -> Backend:
+    def start(
+        answer: Callable[..., bytes], port: int = 0, host: str = HOST, credentials: Any = None, options: Any = ()
+    ) -> Backend:
         backend = Backend(answer)
         server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(_AnyMethod(backend),), options=options)
-        address = f"127.0.0.1:{port}"
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         backend.port = (
             server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         )
@@ -186,9 +189,13 @@ def http_backend() -> Iterator[Callable[..., Backend]]:
     """Starts http.server backends: `http_backend(answer, tls=context)`; `answer(body, handler)` writes the response."""
     stops: list[Callable[[], None]] = []
 
-    def start(answer: Callable[..., None], port: int = 0, tls: ssl.SSLContext | None = None) -> Backend:
+    def start(
+        answer: Callable[..., None], port: int = 0, host: str = HOST, tls: ssl.SSLContext | None = None
+    ) -> Backend:
         backend = Backend(answer)
-        server = _Server(("127.0.0.1", port), _handler(backend))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        made = type("Server", (_Server,), {"address_family": family})
+        server = made((host, port), _handler(backend))
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         backend.port = server.server_address[1]
@@ -401,7 +408,7 @@ class Tools:
 
     @staticmethod
     def downstream(port: int, protocol: str = "grpc", **overrides: Any) -> Downstream:
-        return Downstream(protocol, "127.0.0.1", port, **{"tls": False, **overrides})
+        return Downstream(protocol, port=port, **{"host": HOST, "tls": False, **overrides})
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -35,16 +36,25 @@ STATUS = {
 }
 
 
+def has_ipv6() -> bool:
+    """Whether this machine's loopback has an address of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 class Server:
     """A backend of either protocol that answers by one rule: a body gives the status of its answer."""
 
-    def __init__(self, protocol: str, rule: Callable[[bytes], str], start: Any, tools: Any, port: int = 0) -> None:
+    def __init__(self, protocol: str, rule: Callable[[bytes], str], start: Any, tools: Any, **where: Any) -> None:
         self.protocol = protocol
         self.taken: list[bytes] = []
         self._lock = threading.Lock()
         self._rule = rule
         self._tools = tools
-        self.backend = start(self._grpc if protocol == "grpc" else self._http, port=port)
+        self.backend = start(self._grpc if protocol == "grpc" else self._http, **where)
 
     def client(self, **how: Any) -> Any:
         return make_client(self._tools.downstream(self.backend.port, self.protocol, **how))
@@ -116,8 +126,9 @@ def tail(body: bytes, spans: int) -> bytes:
 
 @pytest.fixture
 def serve(grpc_backend: Any, http_backend: Any, tools: Any) -> Callable[..., Server]:
-    def serve(protocol: str, rule: Callable[[bytes], str], port: int = 0) -> Server:
-        return Server(protocol, rule, grpc_backend if protocol == "grpc" else http_backend, tools, port)
+    def serve(protocol: str, rule: Callable[[bytes], str], port: int = 0, **where: Any) -> Server:
+        start = grpc_backend if protocol == "grpc" else http_backend
+        return Server(protocol, rule, start, tools, port=port, **where)
 
     return serve
 
@@ -176,6 +187,51 @@ def test_backend_is_replaced(serve: Any, watched: Any, hurried: Any, tools: Any,
             w.queue.offer(two)
             assert Attempt.TRANSIENT is await w.next()
             second = serve(protocol, lambda _: "ok", first.backend.port)
+            while w.queue.used_bytes:
+                await w.next()
+            return first, second
+
+    first, second = asyncio.run(main())
+    assert (Counter([0]), Counter([1])) == (first.ids(), second.ids())
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_backend_at_an_ipv6_address(serve: Any, watched: Any, tools: Any, protocol: str) -> None:
+    """A backend whose address is one of IPv6 is sent to like any other (F28)."""
+    server = serve(protocol, lambda _: "ok", host="::1")
+
+    async def main() -> None:
+        async with watched(server.client(host="::1"), tools.limits()) as w:
+            w.queue.offer(*chunks(tools, 1))
+            assert Attempt.SUCCESS is await w.next()
+
+    asyncio.run(main())
+    assert Counter([0]) == server.ids()
+
+
+def test_a_name_whose_address_changes(
+    serve: Any, watched: Any, hurried: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a backend's name stands for another address, spans go there (F28). Over HTTP; gRPC resolves by itself."""
+    protocol, resolve, hosts = "http/protobuf", socket.getaddrinfo, ["127.0.0.1"]
+
+    def find(host: Any, *rest: Any, **how: Any) -> Any:
+        return resolve(hosts[-1] if host in ("backend.test", b"backend.test") else host, *rest, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+
+    async def main() -> tuple[Server, Server]:
+        first = serve(protocol, lambda _: "ok")
+        client = first.client(host="backend.test")
+        async with watched(client, tools.limits(max_age_s=None), clock=hurried.clock, sleep=hurried.sleep) as w:
+            one, two = chunks(tools, 2)
+            w.queue.offer(one)
+            assert Attempt.SUCCESS is await w.next()
+            second = serve(protocol, lambda _: "ok", first.backend.port, host="127.0.0.2")
+            hosts.append("127.0.0.2")
+            await asyncio.to_thread(first.backend.stop)
+            w.queue.offer(two)
             while w.queue.used_bytes:
                 await w.next()
             return first, second
