@@ -95,6 +95,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("memory.limit", Kind.GAUGE, _BYTES, "The limit on it."),
     Metric("queue.bytes", Kind.GAUGE, _BYTES, "What waits for the downstream, in flight included."),
     Metric("journal.bytes", Kind.GAUGE, _BYTES, "What the journal holds that is not delivered yet."),
+    Metric("journal.limit", Kind.GAUGE, _BYTES, "The limit on its files."),
     Metric("relay.requests", Kind.COUNTER, _REQUEST, "Requests of metrics and logs, by what became of them."),
     Metric("export.attempts", Kind.COUNTER, "{attempt}", "Requests to the downstream, by how they ended."),
     Metric("export.duration", Kind.HISTOGRAM, _SECONDS, "How long requests to the downstream took."),

@@ -87,6 +87,7 @@ def _journal(sources: Sources, journaling: Journaling) -> Points:
         "spans.recovered": [Point(recovered + each.recovered, {"downstream": name}) for name, each in counts.items()],
         "spans.journaled": [Point(each.journaled, {"downstream": name}) for name, each in counts.items()],
         "journal.bytes": [Point(journaling.journal.live_bytes)],
+        "journal.limit": [Point(journaling.journal.max_bytes)],
     }
 
 

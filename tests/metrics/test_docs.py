@@ -17,6 +17,7 @@ FURTHER: Mapping[str, set[str]] = {
     "labels.written": {"variable"}, "labels.drifted": {"variable"}, "labels.failed": {"variable"},
     "variables.reloads": {"outcome"}, "spans.recovered": {"downstream"}, "spans.journaled": {"downstream"},
     "journal.bytes": set(),
+    "journal.limit": set(),
 }  # fmt: skip
 
 

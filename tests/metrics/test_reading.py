@@ -204,7 +204,7 @@ def test_every_metric_is_read_and_listed(make: Callable[..., Any]) -> None:
     snapshot = take_snapshot(make().sources)
     kinds: Mapping[str, Kind] = {metric.name: metric.kind for metric in METRICS}
     variables = {"labels.written", "labels.drifted", "labels.failed", "variables.reloads"}
-    journal = {"spans.recovered", "spans.journaled", "journal.bytes"}
+    journal = {"spans.recovered", "spans.journaled", "journal.bytes", "journal.limit"}
     assert set(kinds) - variables - journal == {*snapshot.numbers, *snapshot.distributions}
     assert {name for name, kind in kinds.items() if kind is Kind.HISTOGRAM} == set(snapshot.distributions)
     assert len(kinds) == len(METRICS)
