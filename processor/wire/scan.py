@@ -7,6 +7,8 @@ neighbours are not harmed (S9).
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64, mypyc_attr
 
 from processor.errors import MalformedRequest
@@ -18,18 +20,23 @@ from processor.wire.interest import Interest, Interests
 from processor.wire.schema import RESOURCE, SCOPE
 from processor.wire.span_reader import SpanReader
 
+# Tags on the way to a Span.
+_RESOURCE_SPANS: Final = 0x0A
+_SCOPE_SPANS: Final = 0x12
+_SPANS: Final = 0x12
+
 
 @mypyc_attr(acyclic=True)
 class _Section:
-    """The spans of one ScopeSpans: where each begins and ends, flat; which is next; their group; what to look for."""
+    """The spans of one ScopeSpans: where what is left of its message lies, their group, and what to look for."""
 
-    __slots__ = ("group", "index", "interest", "places")
+    __slots__ = ("end", "group", "interest", "start")
 
-    def __init__(self, group: Group, interest: Interest, places: list[int]) -> None:
+    def __init__(self, group: Group, interest: Interest, start: i64, end: i64) -> None:
         self.group = group
         self.interest = interest
-        self.places = places
-        self.index: i64 = 0
+        self.start: i64 = start
+        self.end: i64 = end
 
 
 class Scan:
@@ -68,6 +75,9 @@ class Scan:
         self.hits: list[list[Hit] | None] = []
         self.rejected: dict[str, int] = {}
         self.sections: list[_Section] = []
+        for seen in (interests.spans.seen, interests.scoped.seen):
+            if seen is not None:
+                seen.refresh()
         try:
             self._envelope()
         except Malformed as error:
@@ -79,7 +89,7 @@ class Scan:
         while self.sections and max_spans > 0:
             section = self.sections[-1]
             max_spans = self._spans(section, max_spans)
-            if section.index >= len(section.places):
+            if section.start >= section.end:
                 self.sections.pop()
         return bool(self.sections)
 
@@ -92,23 +102,26 @@ class Scan:
     def _envelope(self) -> None:
         """Find the sections; check everything around the spans."""
         end: i64 = len(self.data)
-        extra, parts = self._split(0, end, 0x0A)
+        parts: list[int] = []
+        extra = self._split(0, end, _RESOURCE_SPANS, parts)
         for i in range(0, len(parts), 2):
             self._resource_spans(extra, parts[i], parts[i + 1])
 
     def _resource_spans(self, extra: bytes, start: i64, end: i64) -> None:
-        resource, parts = self._split(start, end, 0x12)
+        parts: list[int] = []
+        resource = self._split(start, end, _SCOPE_SPANS, parts)
         home = self.groups.find(self.origin, extra, resource)
         if home is None:
             home = Home(self.origin, extra, resource, self._resource_hits(resource))
             self.groups.keep(home)
         for i in range(0, len(parts), 2):
-            scope, spans = self._split(parts[i], parts[i + 1], 0x12)
-            self._check_field(scope, 0x0A, SCOPE)
-            if spans:
-                group = home.group(scope, parts[i + 1] - parts[i])
-                interest = self._interest_of(scope)
-                self.sections.append(_Section(group, interest, spans))
+            self._scope_spans(home, parts[i], parts[i + 1])
+
+    def _scope_spans(self, home: Home, start: i64, end: i64) -> None:
+        scope = self._split(start, end, _SPANS, None)
+        self._check_field(scope, 0x0A, SCOPE)
+        if len(scope) < end - start:
+            self.sections.append(_Section(home.group(scope, end - start), self._interest_of(scope), start, end))
 
     def _interest_of(self, scope: bytes) -> Interest:
         """What to look for in the spans of a scope, by its name."""
@@ -119,12 +132,11 @@ class Scan:
                 return interests.scoped
         return interests.spans
 
-    def _split(self, start: i64, end: i64, wanted: i64) -> tuple[bytes, list[int]]:
-        """The bytes of all fields but `wanted`, joined; and the ranges of the wanted submessages, flat."""
+    def _split(self, start: i64, end: i64, wanted: i64, parts: list[int] | None) -> bytes:
+        """The bytes of all fields but `wanted`, joined; the ranges of the wanted submessages are added to `parts`."""
         cursor = self.cursor
         data = self.data
         kept: list[bytes] = []
-        parts: list[int] = []
         pos: i64 = start
         since: i64 = start
         while pos < end:
@@ -146,12 +158,13 @@ class Scan:
                 stop += inside
             if since < pos:
                 kept.append(data[since:pos])
-            parts.append(inside)
-            parts.append(stop)
+            if parts is not None:
+                parts.append(inside)
+                parts.append(stop)
             pos = stop
             since = stop
         kept.append(data[since:end])
-        return b"".join(kept), parts
+        return b"".join(kept)
 
     def _check_field(self, message: bytes, wanted: i64, kind: i64) -> None:
         """Check each submessage `wanted` of a joined envelope."""
@@ -191,28 +204,43 @@ class Scan:
         return hits
 
     def _spans(self, section: _Section, max_spans: i64) -> i64:
-        """Read spans of a section from where it stands; what is left of the allowance."""
-        if section.interest.seen is not None:
-            section.interest.seen.refresh()
-        reader = SpanReader(self.data, section.interest)
-        places = section.places
+        """Read spans of a section from where it stands; what is left of the allowance.
+
+        Where they begin and end is found once more: remembered, places of empty spans would take fifty times their
+        bytes.
+        """
+        data = self.data
+        cursor = self.cursor
         group = section.group
         empty = self.empty
         spans = self.spans
         trace_ids = self.trace_ids
         hits = self.hits
-        index: i64 = section.index
-        until: i64 = min(index + 2 * max_spans, len(places))
-        section.index = until
-        max_spans -= (until - index) // 2
-        while index < until:
+        reader = SpanReader(data, section.interest)
+        pos: i64 = section.start
+        end: i64 = section.end
+        while pos < end and max_spans > 0:
+            start: i64 = pos + 3
+            if data[pos] == _SPANS and data[pos + 1] >= 128 and data[pos + 2] < 128:
+                pos = start + data[pos + 1] - 128 + (data[pos + 2] << 7)
+            else:
+                cursor.pos = pos
+                tag: i64 = cursor.tag(end)
+                if tag != _SPANS:
+                    cursor.skip(tag, end)
+                    pos = cursor.pos
+                    continue
+                size: i64 = cursor.length(end)
+                start = cursor.pos
+                pos = start + size
+            max_spans -= 1
             try:
-                spans.append(reader.read(places[index], places[index + 1], group, empty))
+                spans.append(reader.read(start, pos, group, empty))
                 trace_ids.append(reader.trace_id)
                 hits.append(reader.hits)
             except Malformed as error:
                 self._reject(str(error))
-            index += 2
+        section.start = pos
         return max_spans
 
     def _reject(self, reason: str) -> None:

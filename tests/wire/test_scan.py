@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -132,3 +133,18 @@ def test_rejected_spans_are_counted_by_reason() -> None:
     scan = scan_all(enclose([good, no_trace, no_trace, no_span, b"\x0a\x05", good]))
     assert [good, good] == [each.raw for each in scan.spans]
     assert [1, 1, 2] == sorted(scan.rejected.values())
+
+
+def test_a_request_of_empty_spans_is_read_in_little_memory() -> None:
+    """F24: between two steps a request keeps a fraction of its bytes beside them, however many spans there are."""
+    body = enclose([b""] * 200_000)
+    pipeline = Setup().pipeline()
+    tracemalloc.start()
+    try:
+        scan = pipeline.scan(body)
+        assert scan.step(10)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(body) / 10 > kept
+    assert 10 == sum(scan.rejected.values())
