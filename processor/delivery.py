@@ -22,6 +22,9 @@ from processor.settings import Settings, SettingsError
 TERMINAL: Final = "console"
 # Where nothing says how long a batch may wait: without a journal not for ever, for memory is what is at stake.
 _MAX_AGE_S: Final = 300.0
+# Fewer, larger requests cost both sides less. Measured over gRPC at full load, eight senders, compiled, µs of CPU a
+# span without and with it: 36.6 and 29.0 where they send 16 spans a request, 3.12 and 3.06 where 512.
+_GATHER_S: Final = 0.01
 
 
 def resolve_downstreams(settings: Settings, listeners: Mapping[str, str]) -> dict[str, Downstream]:
@@ -98,6 +101,7 @@ def _build_queue(settings: Settings, name: str, client: Client, forwards: Header
         batch_max_items=settings.batch_max_spans,
         batch_max_bytes=settings.batch_max_size,
         batch_max_delay_s=settings.batch_max_delay,
+        gather_s=_GATHER_S,
         max_age_s=max_age_s,
     )
     return Queue(client, limits, name=name, forwards=forwards, split=split_request, store=store)

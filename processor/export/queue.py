@@ -233,7 +233,7 @@ class Queue:
             return False
         due_at = self._circuit.not_before
         if not self._is_draining:
-            due_at = max(due_at, self._backlog.ripens_at())
+            due_at = max(due_at, self._backlog.ripens_at(self._in_flight > 0))
         if due_at <= now:
             return True
         self._set_timer(min(due_at, self._backlog.expires_at()))

@@ -150,6 +150,46 @@ def test_batch_max_delay(run: Any, client: Any, time: Any, tools: Any) -> None:
     run(scenario, batch_max_delay_s=0.5, batch_max_bytes=4)
 
 
+def test_chunks_gather_beside_a_request(run: Any, client: Any, time: Any, tools: Any) -> None:
+    """While a request is under way chunks gather for the next: until it is answered, or the oldest waited so long, or
+    the batch is full (S27).
+    """
+
+    async def scenario(queue: Queue) -> None:
+        for body in (b"a", b"b", b"c"):
+            queue.offer(tools.chunk(body))
+            await tools.turns()
+        assert [b"a"] == [body for _, body in client.requests]
+        await client.answer()
+        assert [b"a", b"bc"] == [body for _, body in client.requests]
+        queue.offer(tools.chunk(b"d"))
+        await time.advance(0.009)
+        queue.offer(tools.chunk(b"e"))
+        await tools.turns()
+        assert 1 == queue.in_flight
+        await time.advance(0.001)
+        assert b"de" == client.requests[-1][1]
+        for body in (b"ff", b"gg"):
+            queue.offer(tools.chunk(body))
+        await tools.turns()
+        assert (b"ffgg", 3) == (client.requests[-1][1], queue.in_flight)
+
+    run(scenario, gather_s=0.01, batch_max_bytes=4)
+
+
+def test_nothing_gathers_while_no_request_is_under_way(run: Any, client: Any, tools: Any) -> None:
+    """What comes alone leaves at once (S27)."""
+
+    async def scenario(queue: Queue) -> None:
+        for body in (b"a", b"b"):
+            queue.offer(tools.chunk(body))
+            await tools.turns()
+            await client.answer()
+        assert [b"a", b"b"] == [body for _, body in client.requests]
+
+    run(scenario, gather_s=0.01)
+
+
 def test_exported(run: Any, client: Any, time: Any, tools: Any, attempts: list[Attempt]) -> None:
     """In flight counts as queued; an acknowledgement makes it exported in one step (S25)."""
 
