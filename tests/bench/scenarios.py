@@ -245,7 +245,8 @@ class Outage:
         with scene.running(subject) as running:
             scene.settle()
             idle_mib = running.meter.resident_mib()
-            with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(Workload())) as load:
+            endpoint, ca = running.endpoints[GRPC], scene.sink.ready["ca"]
+            with Worker("load.py", endpoint=endpoint, workload=asdict(Workload()), ca=ca) as load:
                 sent = load.ask("until_refused")
                 full_mib = running.meter.resident_mib() - idle_mib
             running.require_alive()
@@ -263,16 +264,16 @@ class Recovery:
         """One measurement. The first process has a downstream that is not there."""
         if not isinstance(subject, Processor):
             raise SubjectError("only the processor has a journal to recover")
-        workload = Workload()
+        workload, ca = Workload(), scene.sink.ready["ca"]
         with TemporaryDirectory(prefix="bench-") as folder:
-            with Running(subject.without_downstream(), "127.0.0.1:1", Path(folder)) as running:
-                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload)) as load:
+            with Running(subject.without_downstream(), scene.sink.ready, Path(folder)) as running:
+                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload), ca=ca) as load:
                     sent = load.ask("closed", seconds=0, requests=self.spans // workload.spans_per_request)
                 running.kill()
             scene.sink.ask("reset")
             started_ns = time.monotonic_ns()
-            with Running(subject, scene.sink.ready["endpoint"], Path(folder)) as running:
-                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload)) as load:
+            with Running(subject, scene.sink.ready, Path(folder)) as running:
+                with Worker("load.py", endpoint=running.endpoints[GRPC], workload=asdict(workload), ca=ca) as load:
                     load.ask("closed", seconds=0, requests=1)
                     accepted_ns = time.monotonic_ns()
                 arrived = scene.drain(sent["spans"] + workload.spans_per_request)

@@ -202,7 +202,8 @@ def _clean_environment() -> dict[str, str]:
 
 def _plain_copy(source: Path, scratch: Path) -> Path:
     """A folder with the package's plain files only: beside a compiled module Python would take that one."""
-    shutil.copytree(source, scratch / "plain" / source.name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    plain = scratch / "plain" / source.name
+    shutil.copytree(source, plain, ignore=shutil.ignore_patterns("*.so", "__pycache__"), dirs_exist_ok=True)
     return scratch / "plain"
 
 

@@ -33,6 +33,23 @@ def test_run_of_the_relay_counts_every_span(bench_folder: Path, tmp_path: Path) 
     assert (1024, 0) == (figures["arrived"]["value"], figures["lost"]["value"])
 
 
+def test_what_is_measured_without_a_steady_load(bench_folder: Path, bench_module: Import) -> None:
+    """Each of these scenarios comes to its figures, here with next to nothing: a journal read back, a downstream that is
+    away, spans that wait, a trace that is released, a start.
+    """
+    scenarios, subjects = bench_module("scenarios"), bench_module("subjects")
+    package = bench_folder.parents[1] / "processor"
+    plain = subjects.Processor(sys.executable, {"MEMORY_LIMIT": "64MiB"}, package)
+    kept = subjects.Processor(sys.executable, {"JOURNAL_DIRECTORY": "{scratch}/journal"}, package)
+    with bench_module("worker").Worker("sink.py") as sink:
+        scene = scenarios.Scene(sink, scenarios.Effort(0.1, 0.0, 2))
+        assert 0 == scenarios.Recovery(1024).run(scene, kept)["lost"]
+        assert 0 < scenarios.Outage(64).run(scene, plain.without_downstream())["accepted"]
+        assert 0 == scenarios.Held(1024).run(scene, plain)["early"]
+        assert 0 == scenarios.Release("tree", 100).run(scene, plain)["lost"]
+        assert 0 < scenarios.Start().run(scene, plain)["ready_ms"]
+
+
 def test_request_is_trees_with_the_root_last(bench_module: Import) -> None:
     """A request holds trees of eight spans of the asked size, children before parents, the root last."""
     spans = _spans(bench_module("workload").Template(bench_module("workload").Workload(16, 430)).stamp(1))
