@@ -31,7 +31,10 @@ _ZERO_16: Final = bytes(16)
 
 
 class SpanReader:
-    """Reads the spans of one buffer. `trace_id` and `hits` are those of the span read last: no span keeps them."""
+    """Reads the spans of one buffer. `trace_id` and `hits` are those of the span read last: no span keeps them.
+
+    `said_trace_id`, `span_id`, `parent_id`, `kind`, `flags` and `found` are what the span being read said so far.
+    """
 
     __slots__ = (
         "cursor", "data", "flags", "found", "hits", "interest", "kind", "maybe", "parent_id", "said_trace_id", "seen",
