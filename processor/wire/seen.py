@@ -57,14 +57,13 @@ class Seen:
         kind: i64 = field[kind_at] & 7
         head = field[: kind_at + 2]
         rest: i64 = len(field) - len(head)
-        if kind == VARINT and rest > (0 if hit is not None else 1):
-            pass  # a lookup would leave too much unchecked
-        elif hit is not None:
-            self.hits[head] = hit
-        else:
-            self.heads[head] = -len(field) if kind == VARINT and rest else len(field)
+        is_open = kind == VARINT and rest > 0  # the bytes behind the head decide, too
         if hit is None:
+            if not is_open or rest == 1:
+                self.heads[head] = -len(field) if is_open else len(field)
             self._learn_pattern(field[4 : kind_at - 2], kind, head, rest)
+        elif not is_open:
+            self.hits[head] = hit
 
     def pass_by(self, data: bytes, start: i64, end: i64, found: list[Hit]) -> i64:
         """The position behind the fields from `start` on that are seen, in a message that ends at `end`.

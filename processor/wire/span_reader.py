@@ -19,7 +19,10 @@ from processor.wire.schema import ANY_VALUE, BAD, I32, KEY_VALUE, PLAIN, SPAN
 _TRACE_ID: Final = 0x0A
 _SPAN_ID: Final = 0x12
 _PARENT_ID: Final = 0x22
+_NAME: Final = 0x2A
 _KIND: Final = 0x30
+_START_TIME: Final = 0x39
+_END_TIME: Final = 0x41
 _ATTRIBUTES: Final = 0x4A
 _FLAGS: Final = 0x85  # fixed32; on the wire 0x85 0x01
 _SERVER: Final = 2
@@ -98,9 +101,9 @@ class SpanReader:
         self.parent_id = b""
         if (
             end - start < 60
-            or data[start] != 0x0A
+            or data[start] != _TRACE_ID
             or data[start + 1] != 16
-            or data[start + 18] != 0x12
+            or data[start + 18] != _SPAN_ID
             or data[start + 19] != 8
         ):
             self.said_trace_id = b""
@@ -109,16 +112,16 @@ class SpanReader:
         self.said_trace_id = data[start + 2 : start + 18]
         self.span_id = data[start + 20 : start + 28]
         pos: i64 = start + 28
-        if data[pos] == 0x22 and data[pos + 1] == 8:
+        if data[pos] == _PARENT_ID and data[pos + 1] == 8:
             self.parent_id = data[pos + 2 : pos + 10]
             pos += 10
-        if data[pos] != 0x2A:
+        if data[pos] != _NAME:
             return pos
         size: i64 = data[pos + 1]
         kind: i64 = pos + 2 + size
-        if size >= 128 or kind + 20 > end or data[kind] != 0x30 or data[kind + 1] >= 128:
+        if size >= 128 or kind + 20 > end or data[kind] != _KIND or data[kind + 1] >= 128:
             return pos
-        if data[kind + 2] != 0x39 or data[kind + 11] != 0x41:
+        if data[kind + 2] != _START_TIME or data[kind + 11] != _END_TIME:
             return pos
         self.kind = data[kind + 1]
         return kind + 20
