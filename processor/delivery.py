@@ -22,8 +22,8 @@ from processor.settings import Settings, SettingsError
 TERMINAL: Final = "console"
 # Where nothing says how long a batch may wait: without a journal not for ever, for memory is what is at stake.
 _MAX_AGE_S: Final = 300.0
-# Fewer, larger requests cost both sides less. Measured over gRPC at full load, eight senders, compiled, µs of CPU a
-# span without and with it: 36.6 and 29.0 where they send 16 spans a request, 3.12 and 3.06 where 512.
+# Fewer, larger requests cost both sides less: over gRPC at full load, eight senders, compiled, 0.87 times the relay
+# where they send 16 spans a request, 1.44 without it; 1.84 where 512, 2.0 without it.
 _GATHER_S: Final = 0.01
 
 

@@ -44,7 +44,6 @@ class Backlog:
         self.ledger = Ledger()
         self.notices = Notices(name)
         self._gathers = limits.batch_max_delay_s > 0
-        self._gathers_when_busy = self._gathers or limits.gather_s > 0
         self._max_age_s = float("inf") if limits.max_age_s is None else limits.max_age_s
         self._nothing_expires_before = float("-inf")  # so that most calls of `expire` end at a comparison
         self._split = split
@@ -96,13 +95,14 @@ class Backlog:
         if batches or chunks:
             self._lose_all(batches, chunks, LossReason.QUEUE_FULL, now)
 
-    def ripens_at(self, is_busy: bool) -> float:
-        """When the next batch may leave; only when something waits. A batch to be sent again gathers no more.
+    def ripens_at(self, not_before: float) -> float:
+        """When the next batch may leave; only when something waits. `not_before`: until then chunks gather.
 
-        `is_busy`: another request is under way.
+        Neither a full batch nor one to be sent again gathers any more.
         """
-        gathers = self._gathers_when_busy if is_busy else self._gathers
-        return self._lines.ripens_at(is_busy) if gathers and not self._retries else float("-inf")
+        if self._retries or self._lines.is_full():
+            return float("-inf")
+        return max(not_before, self._lines.ripens_at()) if self._gathers else not_before
 
     def expires_at(self) -> float:
         """When the oldest part will be too old; infinity when nothing waits."""

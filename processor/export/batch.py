@@ -25,7 +25,7 @@ Split = Callable[[bytes], tuple[bytes, bytes, int, int] | None]
 class Limits:
     """What a request may carry, and how long it may wait. None for `max_age_s`: no batch is ever too old.
 
-    `gather_s`: how long a chunk may wait while another request is under way, rather than leave beside it.
+    `gather_s`: how long chunks gather after a request has started where the process is never idle (`pace.py`).
     """
 
     batch_max_items: int = 8192
@@ -98,12 +98,13 @@ class Lines:
         line.items += chunk.items
         self._count += 1
 
-    def ripens_at(self, is_busy: bool = False) -> float:
-        """When the next line may leave: its oldest chunk gathered long enough, or it is full. Only when not empty.
+    def ripens_at(self) -> float:
+        """When the next line may leave: its oldest chunk gathered long enough, or it is full. Only when not empty."""
+        return self._ripeness(self._ripest())
 
-        `is_busy`: another request is under way.
-        """
-        return self._ripeness(self._ripest(), is_busy)
+    def is_full(self) -> bool:
+        """Whether the next line has a request's worth. Only when not empty."""
+        return self._is_full(self._ripest())
 
     def take(self) -> Batch:
         """The ripest line's chunks as far as one request holds; one larger chunk goes alone. Only when not empty."""
@@ -158,11 +159,11 @@ class Lines:
         """The line to leave next: the one whose oldest chunk came first, with a full one before one that gathers."""
         return min(self._lines.values(), key=self._ripeness if self._limits.batch_max_delay_s else _SINCE)
 
-    def _ripeness(self, line: _Line, is_busy: bool = False) -> float:
-        limits = self._limits
-        if line.bytes >= limits.batch_max_bytes or line.items >= limits.batch_max_items:
-            return line.since
-        return line.since + max(limits.batch_max_delay_s, limits.gather_s if is_busy else 0.0)
+    def _ripeness(self, line: _Line) -> float:
+        return line.since if self._is_full(line) else line.since + self._limits.batch_max_delay_s
+
+    def _is_full(self, line: _Line) -> bool:
+        return line.bytes >= self._limits.batch_max_bytes or line.items >= self._limits.batch_max_items
 
     def _drop_first(self, line: _Line) -> Chunk:
         chunk = line.chunks.popleft()[1]

@@ -7,6 +7,7 @@
 Rules:
 - A free slot takes what waits in the next turn of the loop; what comes in the same turn goes along. While all slots
   are busy chunks gather, up to a batch (S27). One wake-up is under way at a time: no task and no wake-up a chunk.
+- The busier the process, the longer it is from one request to the next (`pace.py`).
 - A batch is of one signal and of one set of senders' headers, those that this downstream is to see (S28).
 - How many slots may send adapts to the downstream (`concurrency.py`).
 - A transient failure holds the whole downstream by its circuit (`retry.py`), since all slots would fail alike, and no
@@ -30,6 +31,7 @@ from processor.export.concurrency import MOST, Concurrency
 from processor.export.export import Attempt, Chunk, Client, LossReason, NoStore, Outcome, Refused, Store
 from processor.export.headers import conceal
 from processor.export.ledger import Ledger
+from processor.export.pace import Pace
 from processor.export.retry import Backoff, Circuit
 from processor.exporters import ONLY
 from processor.header_names import NO_NAMES, HeaderNames
@@ -51,8 +53,9 @@ class Queue:
     """What was accepted for one downstream and is not yet settled.
 
     `name`: the downstream's, for log lines. `forwards`: which headers of senders it is to see. `split` halves a body
-    of spans, or gives None. `observe` hears of every attempt's outcome and seconds. `clock` is monotonic; `random`
-    draws from [0, 1). `store` keeps chunks on disk, too; `on_room` is called after items have left.
+    of spans, or gives None. `observe` hears of every attempt's outcome and seconds. `clock` is monotonic; `worked`
+    says for how many seconds the loop's thread has worked; `random` draws from [0, 1). `store` keeps chunks on disk,
+    too; `on_room` is called after items have left.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Queue:
         name: str = ONLY,
         forwards: HeaderNames = NO_NAMES,
         clock: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = draw,
         split: Split = _split_nothing,
@@ -75,6 +79,8 @@ class Queue:
         self._observe = observe
         self._circuit = Circuit(Backoff(), random)
         self._concurrency = Concurrency()
+        self._pace = Pace(limits.gather_s)
+        self._worked = worked
         self.name = name
         self.on_room: Callable[[], None] = lambda: None
         self._backlog = Backlog(name, limits, forwards, split, store or NoStore(), self._note_settled)
@@ -200,6 +206,7 @@ class Queue:
                 continue
             ticket = self._circuit.begin()
             self._in_flight += 1
+            self._pace.begin(self._clock(), self._worked())
             if self._backlog:
                 self._wake(self._clock())  # what is left is another slot's
             await self._attempt(batch, ticket)
@@ -233,7 +240,7 @@ class Queue:
             return False
         due_at = self._circuit.not_before
         if not self._is_draining:
-            due_at = max(due_at, self._backlog.ripens_at(self._in_flight > 0))
+            due_at = max(due_at, self._backlog.ripens_at(self._pace.not_before))
         if due_at <= now:
             return True
         self._set_timer(min(due_at, self._backlog.expires_at()))

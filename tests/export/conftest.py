@@ -36,16 +36,23 @@ HOST = "127.0.0.1"
 
 
 class HeldTime:
-    """Monotonic time that stands still until the test moves it; sleepers wake in order."""
+    """Monotonic time that stands still until the test moves it; sleepers wake in order.
+
+    `busy`: the share of it in which the process works.
+    """
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.busy = 0.0
         self.sleeps: list[float] = []  # every duration that was asked for
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     def clock(self) -> float:
         return self.now
+
+    def worked(self) -> float:
+        return self.now * self.busy
 
     async def sleep(self, duration_s: float) -> None:
         self.sleeps.append(duration_s)

@@ -33,6 +33,7 @@ def run(client: Any, time: Any, tools: Any, attempts: list[Attempt]) -> Callable
                 client,
                 tools.limits(**limits),
                 clock=time.clock,
+                worked=time.worked,
                 sleep=time.sleep,
                 random=lambda: 0.5,
                 split=tools.split,
@@ -150,44 +151,67 @@ def test_batch_max_delay(run: Any, client: Any, time: Any, tools: Any) -> None:
     run(scenario, batch_max_delay_s=0.5, batch_max_bytes=4)
 
 
-def test_chunks_gather_beside_a_request(run: Any, client: Any, time: Any, tools: Any) -> None:
-    """While a request is under way chunks gather for the next: until it is answered, or the oldest waited so long, or
-    the batch is full (S27).
+def test_chunks_gather_in_a_busy_process(run: Any, client: Any, time: Any, tools: Any) -> None:
+    """In a process that is never idle chunks gather since the last request started: until the time is over, whatever is
+    answered meanwhile, or the batch is full (S27).
     """
+
+    async def scenario(queue: Queue) -> None:
+        for body in (b"a", b"b"):
+            queue.offer(tools.chunk(body))
+            await time.advance(1 / 64)
+        for body in (b"c", b"d"):
+            queue.offer(tools.chunk(body))
+            await tools.turns()
+        assert [b"a", b"b", b"c"] == [body for _, body in client.requests]
+        for _ in range(3):
+            await client.answer()
+        await time.advance(1 / 128)
+        queue.offer(tools.chunk(b"e"))
+        await tools.turns()
+        assert 0 == queue.in_flight
+        await time.advance(1 / 128)
+        assert b"de" == client.requests[-1][1]
+        for body in (b"ff", b"gg"):
+            queue.offer(tools.chunk(body))
+            await tools.turns()
+        assert (b"ffgg", 2) == (client.requests[-1][1], queue.in_flight)
+
+    time.busy = 1.0
+    run(scenario, gather_s=1 / 64, batch_max_bytes=4)
+
+
+def test_nothing_gathers_in_an_idle_process(run: Any, client: Any, tools: Any) -> None:
+    """Where there is nothing else to do, each leaves at once, beside those under way (S27)."""
 
     async def scenario(queue: Queue) -> None:
         for body in (b"a", b"b", b"c"):
             queue.offer(tools.chunk(body))
             await tools.turns()
-        assert [b"a"] == [body for _, body in client.requests]
-        await client.answer()
-        assert [b"a", b"bc"] == [body for _, body in client.requests]
-        queue.offer(tools.chunk(b"d"))
-        await time.advance(0.009)
-        queue.offer(tools.chunk(b"e"))
-        await tools.turns()
-        assert 1 == queue.in_flight
-        await time.advance(0.001)
-        assert b"de" == client.requests[-1][1]
-        for body in (b"ff", b"gg"):
-            queue.offer(tools.chunk(body))
-        await tools.turns()
-        assert (b"ffgg", 3) == (client.requests[-1][1], queue.in_flight)
+        assert [b"a", b"b", b"c"] == [body for _, body in client.requests]
 
-    run(scenario, gather_s=0.01, batch_max_bytes=4)
+    run(scenario, gather_s=1 / 64)
 
 
-def test_nothing_gathers_while_no_request_is_under_way(run: Any, client: Any, tools: Any) -> None:
-    """What comes alone leaves at once (S27)."""
+def test_what_gathers_leaves_when_draining(run: Any, client: Any, time: Any, tools: Any) -> None:
+    """At the end nothing waits for company (S29)."""
 
     async def scenario(queue: Queue) -> None:
-        for body in (b"a", b"b"):
+        queue.offer(tools.chunk(b"a"))
+        await time.advance(1 / 64)
+        for body in (b"b", b"c"):
             queue.offer(tools.chunk(body))
             await tools.turns()
-            await client.answer()
         assert [b"a", b"b"] == [body for _, body in client.requests]
+        draining = asyncio.create_task(queue.drain(time.now + 1))
+        await tools.turns()
+        assert [b"a", b"b", b"c"] == [body for _, body in client.requests]
+        for _ in range(3):
+            await client.answer()
+        await draining
 
-    run(scenario, gather_s=0.01)
+    time.busy = 1.0
+    run(scenario, gather_s=1 / 64)
 
 
 def test_exported(run: Any, client: Any, time: Any, tools: Any, attempts: list[Attempt]) -> None:
