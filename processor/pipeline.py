@@ -238,8 +238,7 @@ class Pipeline:
                 rows.append(row)
             row.spans.append(span)
         for row in rows:
-            for span in row.spans:
-                framer.add(row.group, span.raw, b"")
+            framer.add(row.spans, [b""] * len(row.spans))
             row.body = framer.take()[0][0]
         return rows
 
@@ -286,24 +285,17 @@ class Pipeline:
 
     def _write(self) -> None:
         """Write contexts onto released spans and frame them."""
-        writer = self.writer
-        framer = self.framer
-        pseudonyms = self.pseudonyms
         for released in self.buffer.take():
             spans = released.spans
-            contexts = released.contexts
+            suffixes = self.writer.suffixes(spans, released.contexts)
+            if self.pseudonyms is not None:
+                for index, span in enumerate(spans):
+                    span.raw, suffixes[index] = self.pseudonyms.replace(span.raw, suffixes[index], span.group)
+            if self.observer is not None:
+                for span, suffix, context in zip(spans, suffixes, released.contexts, strict=True):
+                    self.observer(span.raw, suffix, span.group, span.own, context, released.reason)
+            self.framer.add(spans, suffixes)
+            forget_bytes(spans)
             count: i64 = len(spans)
-            observer = self.observer
-            index: i64 = 0
-            while index < count:
-                span = spans[index]
-                suffix = writer.suffix(span, contexts[index])
-                if pseudonyms is not None:
-                    span.raw, suffix = pseudonyms.replace(span.raw, suffix, span.group)
-                if observer is not None:
-                    observer(span.raw, suffix, span.group, span.own, contexts[index], released.reason)
-                framer.add(span.group, span.raw, suffix)
-                forget_bytes(span)
-                index += 1
             self.emitted += count
             self.released[released.reason] = self.released.get(released.reason, 0) + count

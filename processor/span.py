@@ -18,6 +18,7 @@ RECEIVED: Final = 1
 DECIDED: Final = 2  # its context is final
 EMITTED: Final = 4  # has left
 IS_ROOT: Final = 8
+IS_ENTRY: Final = 16  # its parent is in another process: its flags say so, or, where they do not say, its kind
 
 # Reported and evaluated labels of managed variables stand under this prefix.
 NO_KEYS: Final[list[bytes]] = []  # shared, never changed
@@ -178,8 +179,7 @@ class Group:
 class Span:
     """One received span: its bytes, its place, and what of it matters to us.
 
-    `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent. `has_remote_parent`: the flags
-    say that the parent is in another process. `is_entry`: a SERVER or CONSUMER whose flags do not say where it is.
+    `raw`: the Span message's bytes. `parent_id` is empty for a span without a parent.
 
     It is also the node of its trace tree, one object a span, for hundreds of thousands may wait; so no field is wider
     than it must be. The tree fields belong to the trace buffer alone: `context` (known so far), `state` bits, `due`
@@ -188,8 +188,7 @@ class Span:
     """
 
     __slots__ = (
-        "context", "due", "first_child", "group", "has_remote_parent", "is_entry",
-        "next_sibling", "own", "parent_id", "raw", "span_id", "state",
+        "context", "due", "first_child", "group", "next_sibling", "own", "parent_id", "raw", "span_id", "state",
     )  # fmt: skip
 
     def __init__(self, raw: bytes, span_id: bytes, parent_id: bytes, group: Group, context: Context) -> None:
@@ -203,5 +202,3 @@ class Span:
         self.next_sibling: Span | None = None
         self.due: i32 = 0
         self.state: u8 = RECEIVED
-        self.has_remote_parent = False
-        self.is_entry = False

@@ -52,15 +52,23 @@ class Writer:
         self._settle()
         return dict(self._labels)
 
-    def suffix(self, span: Span, context: Context) -> bytes:
-        """The encoded attributes to append to the span's bytes; cuts what they replace from `span.raw`."""
-        own = span.own
-        if own is None:
+    def suffixes(self, spans: list[Span], contexts: list[Context]) -> list[bytes]:
+        """The encoded attributes to append to each span's bytes; cuts what they replace from `span.raw`."""
+        suffixes: list[bytes] = []
+        for span, context in zip(spans, contexts, strict=True):
+            own = span.own
+            if own is not None:
+                suffixes.append(self._suffix(span, own, context))
+                continue
             if context is not self._last.context:
                 self._settle()
                 self._last = _everything(context)
             self._times += 1
-            return context.suffix
+            suffixes.append(context.suffix)
+        return suffixes
+
+    def _suffix(self, span: Span, own: Own, context: Context) -> bytes:
+        """The same of a span that says something itself."""
         if context is own.context and own.is_full:
             return b""
         gift = own.gift

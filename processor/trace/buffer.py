@@ -24,7 +24,7 @@ from mypy_extensions import i32, i64
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
-from processor.span import DECIDED, EMITTED, IS_ROOT, PLACEHOLDER, Context, Group, Own, Span
+from processor.span import DECIDED, EMITTED, IS_ENTRY, IS_ROOT, PLACEHOLDER, Context, Group, Own, Span
 from processor.trace.chain import context_above, context_of_pending, stand_in
 from processor.trace.keeper import Keeper
 from processor.trace.memory import Memory
@@ -107,7 +107,7 @@ class Buffer:
                 trace.has_twins = True
                 trace.nodes[b"%b#%d" % (span.span_id, self._twins)] = span
         trace.undecided += 1
-        if not span.parent_id or (not self._roots_any and (span.has_remote_parent or span.is_entry)):
+        if not span.parent_id or (not self._roots_any and span.state & IS_ENTRY):
             span.state |= IS_ROOT
 
     def settle(self, trace: Trace, span: Span) -> None:

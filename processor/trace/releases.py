@@ -75,8 +75,9 @@ def _why_missing(trace: Trace, span: Span, key: bytes, reason: str) -> str:
     return "max_wait" if span.state & DECIDED else "orphan"
 
 
-def forget_bytes(span: Span) -> None:
-    """Let go of what a span that has left no longer needs; its id and context stay in the tree."""
-    span.raw = b""
-    span.own = None
-    span.group = NO_GROUP
+def forget_bytes(spans: list[Span]) -> None:
+    """Let go of what spans that have left no longer need; their ids and contexts stay in the tree."""
+    for span in spans:
+        span.raw = b""
+        span.own = None
+        span.group = NO_GROUP

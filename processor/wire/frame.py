@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64, mypyc_attr
 
 from processor.origin import Origin
-from processor.span import Group
+from processor.span import Group, Span
 from processor.wire.values import encode_varint
 
 
@@ -56,27 +56,47 @@ class Framer:
         self.count: i64 = 0
         self.chunks: list[tuple[bytes, int, Origin]] = []
 
-    def add(self, group: Group, raw: bytes, suffix: bytes) -> None:
-        """One more span."""
-        length: i64 = len(raw) + len(suffix)
+    def add(self, spans: list[Span], suffixes: list[bytes]) -> None:
+        """More spans, each with what is to be appended to its bytes."""
+        at: i64 = 0
+        while at < len(spans):
+            at = self._add_run(spans, suffixes, at)
+
+    def _add_run(self, spans: list[Span], suffixes: list[bytes], start: i64) -> i64:
+        """The span at `start` and those behind it that are of its group and fit into the chunk; where the next is."""
+        length: i64 = len(spans[start].raw) + len(suffixes[start])
         if self.count >= self.max_spans or (self.count and self.size + length > self.room):
             self._flush()
+        group = spans[start].group
         section = self.sections.get(group)
         if section is None:
             section = _Section()
             self.sections[group] = section
             self._surround(group)
         pieces = section.pieces
-        head = _HEADS[length] if length < 8192 else _head(length)
-        pieces.append(head)
-        pieces.append(raw)
-        if suffix:
-            pieces.append(suffix)
-        length += len(head)
-        section.size += length
-        section.count += 1
-        self.size += length
-        self.count += 1
+        room: i64 = self.room - self.size
+        end: i64 = min(len(spans), start + self.max_spans - self.count)
+        size: i64 = 0
+        index: i64 = start
+        while index < end:
+            span = spans[index]
+            raw = span.raw
+            suffix = suffixes[index]
+            length = len(raw) + len(suffix)
+            if index > start and (size + length > room or span.group is not group):
+                break
+            head = _HEADS[length] if length < 8192 else _head(length)
+            pieces.append(head)
+            pieces.append(raw)
+            if suffix:
+                pieces.append(suffix)
+            size += length + len(head)
+            index += 1
+        section.size += size
+        section.count += index - start
+        self.size += size
+        self.count += index - start
+        return index
 
     def take(self) -> list[tuple[bytes, int, Origin]]:
         """The chunks, each with its number of spans and its origin; the framer is empty again."""

@@ -140,31 +140,48 @@ class Scan:
         pos: i64 = start
         since: i64 = start
         while pos < end:
-            inside: i64 = pos + 3
-            stop: i64 = end + 1
-            if inside < end and data[pos] == wanted and data[pos + 1] >= 128 and data[pos + 2] < 128:
-                stop = inside + data[pos + 1] - 128 + (data[pos + 2] << 7)  # as long as most spans
-            if stop > end:
-                cursor.pos = pos
-                tag: i64 = cursor.tag(end)
-                if tag != wanted:
-                    if tag >> 3 == wanted >> 3:
-                        raise Malformed("a wrong wire type")
-                    cursor.skip(tag, end)
-                    pos = cursor.pos
+            if parts is None:
+                inside: i64 = self._pass_usual(pos, end, wanted)
+                if inside > pos:
+                    if since < pos:
+                        kept.append(data[since:pos])
+                    pos = inside
+                    since = inside
                     continue
-                stop = cursor.length(end)
-                inside = cursor.pos
-                stop += inside
+            cursor.pos = pos
+            tag: i64 = cursor.tag(end)
+            if tag != wanted:
+                if tag >> 3 == wanted >> 3:
+                    raise Malformed("a wrong wire type")
+                cursor.skip(tag, end)
+                pos = cursor.pos
+                continue
+            size: i64 = cursor.length(end)
             if since < pos:
                 kept.append(data[since:pos])
             if parts is not None:
-                parts.append(inside)
-                parts.append(stop)
-            pos = stop
-            since = stop
+                parts.append(cursor.pos)
+                parts.append(cursor.pos + size)
+            pos = cursor.pos + size
+            since = pos
         kept.append(data[since:end])
         return b"".join(kept)
+
+    def _pass_usual(self, start: i64, end: i64, wanted: i64) -> i64:
+        """The position behind the submessages `wanted` from `start` on, as far as they are as long as most spans."""
+        data = self.data
+        pos: i64 = start
+        last: i64 = end - 130
+        while pos < last and data[pos] == wanted:
+            low: i64 = data[pos + 1]
+            high: i64 = data[pos + 2]
+            if low < 128 or high >= 128:
+                break
+            stop: i64 = pos + low + (high << 7) - 125  # two bytes of length: low - 128 of the first count
+            if stop > end:
+                break
+            pos = stop
+        return pos
 
     def _check_field(self, message: bytes, wanted: i64, kind: i64) -> None:
         """Check each submessage `wanted` of a joined envelope."""

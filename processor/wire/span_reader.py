@@ -6,11 +6,12 @@ whole request for one broken span. Raises `Malformed`, which costs the span alon
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from mypy_extensions import i64
 
-from processor.span import Context, Group, Hit, Span
+from processor.span import IS_ENTRY, Context, Group, Hit, Span
 from processor.wire.cursor import TABLES, Cursor, Malformed, fields
 from processor.wire.interest import NONE, Interest
 from processor.wire.schema import ANY_VALUE, BAD, I32, KEY_VALUE, PLAIN, SPAN
@@ -65,15 +66,19 @@ class SpanReader:
         Neighbours of one trace have one `trace_id` object.
         """
         data = self.data
-        if self.found:
-            self.found = []
-        pos: i64 = self._head(data, start, end)
+        seen = self.seen
+        match = None if seen is None else seen.match_span(data, start, end)
+        pos: i64 = self._head(data, start, end) if match is None else self._take(match)
+        self.hits = None
         if pos < end:
+            if self.found:
+                self.found = []
             self._fields(data, pos, end)
+            self.hits = self.found or None
         trace_id = self.said_trace_id
-        if len(trace_id) != 16 or trace_id == _ZERO_16:
-            raise Malformed("a trace_id that is not 16 bytes, or all zero")
-        if trace_id != self.trace_id:
+        if trace_id != self.trace_id or not trace_id:
+            if len(trace_id) != 16 or trace_id == _ZERO_16:
+                raise Malformed("a trace_id that is not 16 bytes, or all zero")
             self.trace_id = trace_id
         span_id = self.span_id
         if len(span_id) != 8 or span_id == _ZERO_8:
@@ -83,12 +88,12 @@ class SpanReader:
             parent_id = b""
         elif parent_id and len(parent_id) != 8:
             raise Malformed("a parent_span_id that is not 8 bytes")
-        self.hits = self.found or None
         span = Span(data[start:end], span_id, parent_id, group, empty)
         if self.flags & _HAS_IS_REMOTE:
-            span.has_remote_parent = self.flags & _IS_REMOTE != 0
+            if self.flags & _IS_REMOTE:
+                span.state |= IS_ENTRY
         elif self.kind == _SERVER or self.kind == _CONSUMER:
-            span.is_entry = True
+            span.state |= IS_ENTRY
         return span
 
     def _head(self, data: bytes, start: i64, end: i64) -> i64:
@@ -125,6 +130,13 @@ class SpanReader:
             return pos
         self.kind = data[kind + 1]
         return kind + 20
+
+    def _take(self, match: re.Match[bytes]) -> i64:
+        """The same of a span that is seen as far as `match` goes, attributes and flags included."""
+        self.said_trace_id, self.span_id, self.parent_id, kind, flags = match.groups(b"")
+        self.kind = kind[0] if kind else 0
+        self.flags = flags[0] << 8 if flags else 0
+        return match.end()
 
     def _fields(self, data: bytes, start: i64, end: i64) -> None:
         """Read the fields of a Span from `start` on, in any order."""

@@ -11,13 +11,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from wires import field, without
 
 from processor.origin import NO_ORIGIN, Origin
-from processor.span import Group
+from processor.span import Context, Group, Span
 from processor.wire.frame import Framer
 
 QUICK = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 SPANS = [span(number, 0, {"a": "x" * (number * 37 % 400)}).SerializeToString() for number in range(1, 41)]
 
 
+NO_CONTEXT = Context({}, False)
 ORIGINS = (NO_ORIGIN, Origin((("authorization", "a"),)))
 
 
@@ -25,6 +26,11 @@ def make_group(number: int, origin: Origin = NO_ORIGIN) -> Group:
     """A resource and scope: three resources, two scopes each."""
     extra = field(1000, b"extra") if number % 3 == 2 else b""
     return Group(extra, field(3, b"resource-%d" % (number // 2)), field(3, b"scope-%d" % number), [], origin)
+
+
+def make_span(group: Group, raw: bytes) -> Span:
+    """A span as far as framing goes."""
+    return Span(raw, b"", b"", group, NO_CONTEXT)
 
 
 @QUICK
@@ -38,12 +44,11 @@ def test_every_span_once(members: list[tuple[int, int]], max_spans: int, max_byt
     """Whatever the limits, each span is in one chunk, once, with its own surroundings and origin; each chunk says right how many it has, none too many."""
     framer = Framer(max_spans, max_bytes)
     groups = [make_group(number, ORIGINS[number // 2 % 2]) for number in range(6)]
+    spans = [make_span(groups[number], SPANS[member]) for member, number in members]
     chunks = []
-    for index, (member, number) in enumerate(members):
-        framer.add(groups[number], SPANS[member], b"")
-        if index == taken_after:
-            chunks += framer.take()
-    chunks += framer.take()
+    for part in (spans[:taken_after], spans[taken_after:]):
+        framer.add(part, [b""] * len(part))
+        chunks += framer.take()
     left = [(each, origin.headers) for chunk, _, origin in chunks for each in spans_of(chunk)]
     came = [(SPANS[member], groups[number]) for member, number in members]
     expected = [(raw, group.resource, group.scope, group.origin.headers) for raw, group in came]
@@ -59,7 +64,7 @@ def test_origins_share_no_chunk() -> None:
     framer = Framer(100, 1 << 20)
     groups = [make_group(2, origin) for origin in ORIGINS]
     for index, raw in enumerate(SPANS[:6]):
-        framer.add(groups[index % 2], raw, b"")
+        framer.add([make_span(groups[index % 2], raw)], [b""])
     found = [(origin, count, [each.raw for each in spans_of(chunk)]) for chunk, count, origin in framer.take()]
     assert [(ORIGINS[0], 3, SPANS[:6:2]), (ORIGINS[1], 3, SPANS[1:6:2])] == found
 
@@ -67,7 +72,7 @@ def test_origins_share_no_chunk() -> None:
 def test_suffixes() -> None:
     """S11: a span's suffix stands right behind its bytes, in its message."""
     framer = Framer(100, 1 << 20)
-    framer.add(make_group(0), SPANS[0], field(9, b""))
+    framer.add([make_span(make_group(0), SPANS[0])], [field(9, b"")])
     ((chunk, count, _),) = framer.take()
     assert [SPANS[0] + field(9, b"")] == [each.raw for each in spans_of(chunk)]
     assert 1 == count
@@ -81,8 +86,8 @@ def test_sizes(size: int) -> None:
     for suffix in (b"", field(9, b"")):
         framer = Framer(100, 1 << 20)
         raw = field(1000, b"x" * size)
-        framer.add(make_group(0), raw, suffix)
-        framer.add(make_group(0), SPANS[0], b"")
+        framer.add([make_span(make_group(0), raw)], [suffix])
+        framer.add([make_span(make_group(0), SPANS[0])], [b""])
         chunks = framer.take()
         assert {raw + suffix, SPANS[0]} == {each.raw for chunk, _, _ in chunks for each in spans_of(chunk)}
         assert all(ExportTraceServiceRequest.FromString(chunk) for chunk, _, _ in chunks)
@@ -92,7 +97,7 @@ def test_nothing() -> None:
     """Without spans there is no chunk, at the start and after taking."""
     framer = Framer(10, 1000)
     assert [] == framer.take()
-    framer.add(make_group(0), SPANS[0], b"")
+    framer.add([make_span(make_group(0), SPANS[0])], [b""])
     assert 1 == len(framer.take())
     assert [] == framer.take()
 
@@ -102,7 +107,7 @@ def test_chunks_are_about_as_large_as_they_may_be() -> None:
     framer = Framer(10_000, 100_000)
     raw = span(1, 0, {"a": "x" * 950}).SerializeToString()
     for _ in range(1000):
-        framer.add(make_group(0), raw, b"")
+        framer.add([make_span(make_group(0), raw)], [b""])
     sizes = [len(chunk) for chunk, _, _ in framer.take()]
     assert 110_000 > max(sizes)
     assert 9 <= len(sizes) <= 12
@@ -113,7 +118,7 @@ def test_one_large_span() -> None:
     framer = Framer(100, 10_000)
     large = field(1000, b"x" * 50_000)
     for raw in (SPANS[0], large, SPANS[1]):
-        framer.add(make_group(0), raw, b"")
+        framer.add([make_span(make_group(0), raw)], [b""])
     assert [[SPANS[0]], [large], [SPANS[1]]] == [
         [each.raw for each in spans_of(chunk)] for chunk, _, _ in framer.take()
     ]
