@@ -145,10 +145,8 @@ class Pipeline:
         traces = self._place(scan, start, end, is_langfuse, now_s)
         # Backwards: SDKs send children before their parents, so that most parents are decided when their children
         # are settled.
-        index: i64 = end - 1
-        while index >= start:
-            buffer.settle(traces[index - start], spans[index])
-            index -= 1
+        for index in range(end - start - 1, -1, -1):
+            buffer.settle(traces[index], spans[start + index])
         self.accepted += end - start
         self.work(STEP)
         trace: Trace | None = None

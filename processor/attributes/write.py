@@ -55,16 +55,23 @@ class Writer:
     def suffixes(self, spans: list[Span], contexts: list[Context]) -> list[bytes]:
         """The encoded attributes to append to each span's bytes; cuts what they replace from `span.raw`."""
         suffixes: list[bytes] = []
-        for span, context in zip(spans, contexts, strict=True):
+        last = self._last.context
+        times: i64 = 0
+        for index, span in enumerate(spans):
             own = span.own
+            context = contexts[index]
             if own is not None:
                 suffixes.append(self._suffix(span, own, context))
                 continue
-            if context is not self._last.context:
+            if context is not last:
+                self._times += times
                 self._settle()
                 self._last = _everything(context)
-            self._times += 1
+                last = context
+                times = 0
+            times += 1
             suffixes.append(context.suffix)
+        self._times += times
         return suffixes
 
     def _suffix(self, span: Span, own: Own, context: Context) -> bytes:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from mypy_extensions import i32, i64
+from mypy_extensions import i32, i64, u8
 
 from processor.attributes.contexts import Contexts
 from processor.attributes.labels import Labeller
@@ -285,11 +285,12 @@ class Buffer:
     def _decide(self, trace: Trace, span: Span, context: Context) -> None:
         """The span's context is final: let it go, and have the spans below it decided."""
         span.context = context
-        span.state |= DECIDED
+        state: u8 = span.state | DECIDED
+        span.state = state
         trace.undecided -= 1
         if context is not trace.shared:
             trace.share(context)
-        if not span.state & EMITTED:
+        if not state & EMITTED:
             defaults = span.group.defaults
             written = context if defaults is None else self.contexts.fill(context, defaults)  # S3
             if not self._fills_traces or not (written.lacks_user or written.lacks_session):

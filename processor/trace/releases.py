@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64, mypyc_attr
 
 from processor.span import DECIDED, EMITTED, Context, Span
@@ -21,13 +23,17 @@ class Released:
         self.contexts: list[Context] = []
 
 
+_NOTHING: Final = Released("")
+
+
 class Releases:
     """Collects releases. `missing` counts spans that left without a value, by (key group, reason)."""
 
-    __slots__ = ("batches", "missing")
+    __slots__ = ("_last", "batches", "missing")
 
     def __init__(self) -> None:
         self.batches: list[Released] = []
+        self._last = _NOTHING
         self.missing: dict[tuple[str, str], int] = {}
 
     def add(self, trace: Trace, span: Span, context: Context, reason: str) -> None:
@@ -38,10 +44,11 @@ class Releases:
         labeller = trace.labeller
         if labeller is not None:
             context = labeller.apply(trace.key[-16:], span, context)
-        batches = self.batches
-        if not batches or batches[-1].reason is not reason:
-            batches.append(Released(reason))
-        released = batches[-1]
+        released = self._last
+        if released.reason is not reason:
+            released = Released(reason)
+            self._last = released
+            self.batches.append(released)
         released.spans.append(span)
         released.contexts.append(context)
 
@@ -50,6 +57,7 @@ class Releases:
         batches = self.batches
         if batches:
             self.batches = []
+            self._last = _NOTHING
         return batches
 
     def _count_missing(self, trace: Trace, span: Span, context: Context, reason: str) -> None:

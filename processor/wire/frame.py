@@ -74,7 +74,7 @@ class Framer:
             self.sections[group] = section
             self._surround(group)
         pieces = section.pieces
-        room: i64 = self.room - self.size
+        room: i64 = max(self.room - self.size, length)  # one that is alone is never too large
         end: i64 = min(len(spans), start + self.max_spans - self.count)
         size: i64 = 0
         index: i64 = start
@@ -83,7 +83,7 @@ class Framer:
             raw = span.raw
             suffix = suffixes[index]
             length = len(raw) + len(suffix)
-            if index > start and (size + length > room or span.group is not group):
+            if size + length > room or span.group is not group:
                 break
             head = _HEADS[length] if length < 8192 else _head(length)
             pieces.append(head)

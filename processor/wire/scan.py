@@ -238,8 +238,9 @@ class Scan:
         end: i64 = section.end
         while pos < end and max_spans > 0:
             start: i64 = pos + 3
-            if data[pos] == _SPANS and data[pos + 1] >= 128 and data[pos + 2] < 128:
-                pos = start + data[pos + 1] - 128 + (data[pos + 2] << 7)
+            low: i64 = data[pos + 1]
+            if low >= 128 and data[pos] == _SPANS and data[pos + 2] < 128:
+                pos += low + (data[pos + 2] << 7) - 125
             else:
                 cursor.pos = pos
                 tag: i64 = cursor.tag(end)

@@ -27,9 +27,11 @@ _MOST: Final = 8192
 _MOST_IN_PATTERN: Final = 64  # it tries one after the other
 _MOST_LENGTHS: Final = 4  # of one key in the pattern
 _NAME: Final = b"\\*(?:\0|" + b"|".join([re.escape(b"%c" % size) + b".{%d}" % size for size in range(1, 128)]) + b")"
-# Of a Span: its ids, name, kind and times; and, behind the attributes, the flags, of which the second byte counts. The
-# match's groups are what is in brackets.
-_BEGIN: Final = b'\n\x10(.{16})\x12\x08(.{8})(?:"\x08(.{8}))?+(?:' + _NAME + b"0([\0-\x7f])9.{8}A.{8})?+"
+# Of a Span: its ids (one of zeros is for the reader), name, kind and times; behind the attributes its flags, of which
+# the second byte counts. The match's groups are what is in brackets.
+_BEGIN: Final = (
+    b'\n\x10(.{16})\x12\x08(?!\0{8})(.{8})(?:"\x08(?!\0{8})(.{8}))?+(?:' + _NAME + b"0([\0-\x7f])9.{8}A.{8})?+"
+)
 _END: Final = b"(?:\x85\x01.(.)..)?+"
 
 
@@ -81,6 +83,7 @@ class Seen:
         `start` itself where there is none. Those of interest are added to `found`. Raises `Malformed`.
         """
         heads = self.heads
+        hits = self.hits
         last: i64 = end - 3
         pos: i64 = start
         match = self.match(data, start, end)
@@ -88,14 +91,16 @@ class Seen:
             pos = match.end()
         while pos < last and data[pos] == _ATTRIBUTES:
             head = data[pos : pos + 8 + data[pos + 3]]
+            known = hits.get(head)
+            if known is not None:
+                stop: i64 = pos + 2 + head[1]
+                found.append(Hit(known.slot, known.key, data[pos + 6 + head[3] : stop]))
+                pos = stop
+                continue
             size = heads.get(head)
             if size is None:
-                known = self.hits.get(head)
-                if known is None:
-                    break
-                size = 2 + head[1]
-                found.append(Hit(known.slot, known.key, data[pos + 6 + head[3] : pos + size]))
-            elif size < 0:
+                break
+            if size < 0:
                 size = -size
                 if pos + size > end or data[pos + size - 1] >= 128:
                     break

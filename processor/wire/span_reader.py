@@ -6,7 +6,6 @@ whole request for one broken span. Raises `Malformed`, which costs the span alon
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from mypy_extensions import i64
@@ -30,6 +29,8 @@ _SERVER: Final = 2
 _CONSUMER: Final = 5
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
+_LOCAL: Final = b"\x01"  # the second byte of flags that say that the parent is in this process
+_INSIDE: Final = frozenset((b"", b"\0", b"\x01", b"\x03", b"\x04"))  # all other kinds
 _ZERO_8: Final = bytes(8)
 _ZERO_16: Final = bytes(16)
 
@@ -68,8 +69,20 @@ class SpanReader:
         data = self.data
         seen = self.seen
         match = None if seen is None else seen.match_span(data, start, end)
-        pos: i64 = self._head(data, start, end) if match is None else self._take(match)
+        pos: i64 = start
         self.hits = None
+        if match is None:
+            pos = self._head(data, start, end)
+        else:
+            pos = match.end()
+            trace_id, span_id, parent_id, kind, flags = match.groups(b"")
+            if pos == end and trace_id == self.trace_id and (flags == _LOCAL or (not flags and kind in _INSIDE)):
+                return Span(data[start:end], span_id, parent_id, group, empty)
+            self.said_trace_id = trace_id
+            self.span_id = span_id
+            self.parent_id = parent_id
+            self.kind = kind[0] if kind else 0
+            self.flags = flags[0] << 8 if flags else 0
         if pos < end:
             if self.found:
                 self.found = []
@@ -130,13 +143,6 @@ class SpanReader:
             return pos
         self.kind = data[kind + 1]
         return kind + 20
-
-    def _take(self, match: re.Match[bytes]) -> i64:
-        """The same of a span that is seen as far as `match` goes, attributes and flags included."""
-        self.said_trace_id, self.span_id, self.parent_id, kind, flags = match.groups(b"")
-        self.kind = kind[0] if kind else 0
-        self.flags = flags[0] << 8 if flags else 0
-        return match.end()
 
     def _fields(self, data: bytes, start: i64, end: i64) -> None:
         """Read the fields of a Span from `start` on, in any order."""
