@@ -26,6 +26,8 @@ _ATTRIBUTES: Final = 0x4A  # Span.attributes = 9
 _MOST: Final = 8192
 _MOST_IN_PATTERN: Final = 64  # it tries one after the other
 _MOST_LENGTHS: Final = 4  # of one key in the pattern
+_MOST_RUNS: Final = 1024
+_LONGEST_RUN: Final = 1024  # bytes
 _NAME: Final = b"\\*(?:\0|" + b"|".join([re.escape(b"%c" % size) + b".{%d}" % size for size in range(1, 128)]) + b")"
 # Of a Span: its ids (one of zeros is for the reader), name, kind and times; behind the attributes its flags, of which
 # the second byte counts. The match's groups are what is in brackets.
@@ -39,26 +41,31 @@ class Seen:
     """Short attributes fields of Spans.
 
     `heads`: the size of those of no interest by their heads, negative where the last byte must be below 128. `hits`:
-    those of interest, with an example. `fields`: the regular expression's alternatives; `match` matches any number,
-    `match_span` a Span as far as it is in order and its attributes are seen.
+    those of interest, with an example. `fields` and `hit_fields`: the regular expressions' alternatives, of no interest
+    and of interest; `match` matches any number of the first, `match_span` a Span as far as it is in order and its
+    attributes are seen, those of interest one after another. `runs`: what such came to, by their bytes.
     """
 
-    __slots__ = ("fields", "heads", "hits", "is_stale", "lengths", "match", "match_span")
+    __slots__ = (
+        "fields", "heads", "hit_fields", "hits", "is_stale", "lengths", "match", "match_span", "runs",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.heads: dict[bytes, int] = {}
         self.hits: dict[bytes, Hit] = {}
         self.fields: dict[bytes, None] = {}
+        self.hit_fields: dict[bytes, None] = {}
+        self.runs: dict[bytes, list[Hit]] = {}
         self.lengths: dict[bytes, int] = {}  # how many of a key are in the pattern
         self.is_stale = True
         self.refresh()
 
     def refresh(self) -> None:
-        """Have the patterns match what was learned since the last call: 1 ms, and 60 µs for each field known."""
+        """Have the patterns match what was learned since the last call: 1 ms, and 0.1 ms for each field known."""
         if self.is_stale:
-            attributes = b"(?:" + b"|".join(self.fields) + b")*+" if self.fields else b""
+            attributes, hits = _any_of(self.fields), _any_of(self.hit_fields)
             self.match = _matcher(attributes)
-            self.match_span = _matcher(_BEGIN + attributes + _END)
+            self.match_span = _matcher(_BEGIN + attributes + b"(" + hits + b")" + attributes + _END)
             self.is_stale = False
 
     def learn(self, field: bytes, hit: Hit | None) -> None:
@@ -73,9 +80,10 @@ class Seen:
         if hit is None:
             if not is_open or rest == 1:
                 self.heads[head] = -len(field) if is_open else len(field)
-            self._learn_pattern(field[4 : kind_at - 2], kind, head, rest)
+            self._learn_pattern(self.fields, field[4 : kind_at - 2], kind, head, rest)
         elif not is_open:
             self.hits[head] = hit
+            self._learn_pattern(self.hit_fields, hit.key, kind, head, rest)
 
     def pass_by(self, data: bytes, start: i64, end: i64, found: list[Hit]) -> i64:
         """The position behind the fields from `start` on that are seen, in a message that ends at `end`.
@@ -109,7 +117,20 @@ class Seen:
             raise Malformed("a length past its message")
         return pos
 
-    def _learn_pattern(self, key: bytes, kind: i64, head: bytes, rest: i64) -> None:
+    def hits_of(self, run: bytes) -> list[Hit] | None:
+        """The hits of attributes of interest, one after another; not to be changed. None where one is not seen."""
+        found = self.runs.get(run)
+        if found is None:
+            found = []
+            if self.pass_by(run, 0, len(run), found) < len(run):
+                return None
+            if len(run) <= _LONGEST_RUN:
+                if len(self.runs) >= _MOST_RUNS:
+                    self.runs.clear()
+                self.runs[run] = found
+        return found
+
+    def _learn_pattern(self, fields: dict[bytes, None], key: bytes, kind: i64, head: bytes, rest: i64) -> None:
         if kind == VARINT:
             field = re.escape(head[:-1]) + b"[\x80-\xff]{%d}[\x00-\x7f]" % rest
         elif kind == I64:
@@ -117,17 +138,23 @@ class Seen:
         else:
             field = re.escape(head) + b".{%d}" % rest
         number = self.lengths.get(key, 0)
-        if field not in self.fields and number < _MOST_LENGTHS and len(self.fields) < _MOST_IN_PATTERN:
+        if field not in fields and number < _MOST_LENGTHS and len(fields) < _MOST_IN_PATTERN:
             self.lengths[key] = number + 1
-            self.fields[field] = None
+            fields[field] = None
             self.is_stale = True
 
     def _forget(self) -> None:
         self.heads.clear()
         self.hits.clear()
         self.fields.clear()
+        self.hit_fields.clear()
+        self.runs.clear()
         self.lengths.clear()
         self.is_stale = True
+
+
+def _any_of(fields: dict[bytes, None]) -> bytes:
+    return b"(?:" + b"|".join(fields) + b")*+" if fields else b""
 
 
 def _matcher(pattern: bytes) -> Callable[[bytes, int, int], re.Match[bytes] | None]:

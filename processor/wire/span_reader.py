@@ -71,11 +71,22 @@ class SpanReader:
         match = None if seen is None else seen.match_span(data, start, end)
         pos: i64 = start
         self.hits = None
-        if match is None:
+        if self.found:
+            self.found = []
+        if match is None or seen is None:
             pos = self._head(data, start, end)
         else:
             pos = match.end()
-            trace_id, span_id, parent_id, kind, flags = match.groups(b"")
+            trace_id, span_id, parent_id, kind, run, flags = match.groups(b"")
+            if run:
+                hits = seen.hits_of(run)
+                if hits is None:
+                    pos = match.start(5)  # what follows is read again
+                    flags = b""
+                elif pos == end:
+                    self.hits = hits
+                else:
+                    self.found = hits.copy()
             if pos == end and trace_id == self.trace_id and (flags == _LOCAL or (not flags and kind in _INSIDE)):
                 return Span(data[start:end], span_id, parent_id, group, empty)
             self.said_trace_id = trace_id
@@ -84,8 +95,6 @@ class SpanReader:
             self.kind = kind[0] if kind else 0
             self.flags = flags[0] << 8 if flags else 0
         if pos < end:
-            if self.found:
-                self.found = []
             self._fields(data, pos, end)
             self.hits = self.found or None
         trace_id = self.said_trace_id

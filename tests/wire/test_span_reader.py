@@ -21,11 +21,17 @@ def attribute(key: bytes, value: bytes) -> bytes:
 
 def verdict(raw: bytes, pipeline: Pipeline) -> tuple[object, ...]:
     """How many spans are rejected, the bytes of the others, and their attributes of interest."""
-    scan = pipeline.scan(enclose([raw]))
+    return verdicts([raw], pipeline)
+
+
+def verdicts(raws: list[bytes], pipeline: Pipeline) -> tuple[object, ...]:
+    """The same of several spans, with their ids and whether they are entries."""
+    scan = pipeline.scan(enclose(raws))
     while scan.step(10):
         pass
     hits = [[(hit.slot, hit.key, hit.value) for hit in found or []] for found in scan.hits]
-    return sum(scan.rejected.values()), [each.raw for each in scan.spans], hits
+    places = [(each.span_id, each.parent_id, each.state) for each in scan.spans]
+    return sum(scan.rejected.values()), [each.raw for each in scan.spans], hits, places, scan.trace_ids
 
 
 def damaged(raw: bytes) -> list[bytes]:
@@ -50,6 +56,37 @@ def test_a_broken_attribute_is_found_whatever_came_before(value: bytes) -> None:
         assert verdict(each, Setup().pipeline()) == verdict(each, experienced), each.hex()
 
 
+def whole(flags: int, user: bytes, end: bytes = b"") -> bytes:
+    """A span as SDKs write it: all fields in order, attributes of interest one after another."""
+    raw = span(2, 1, name="chat", kind=3, start_time_unix_nano=1 << 60, end_time_unix_nano=(1 << 60) + 1)
+    told = [(b"user.id", wires.field(1, user)), (b"session.id", wires.field(1, b"s")), (b"gen_ai.usage", b"\x18\x05")]
+    attributes = [attribute(b"gen_ai.system", TEXTS[0]), *[attribute(*one) for one in told]]
+    written = b"\x85\x01" + flags.to_bytes(4, "little") if flags else b""
+    return raw.SerializeToString() + b"".join(attributes) + end + written
+
+
+@pytest.mark.parametrize("flags", [0, 0x100, 0x300])
+def test_a_broken_span_is_found_whatever_came_before(flags: int) -> None:
+    """S9: beside a sound neighbour of its trace, after spans alike, every other byte has its own verdict."""
+    raw = whole(flags, b"ada")
+    experienced = Setup().pipeline()
+    for _ in range(3):
+        assert [raw, raw] == verdicts([raw, raw], experienced)[1]
+    zeros = [raw[:at] + bytes(size) + raw[at + size :] for at, size in ((2, 16), (20, 8), (30, 8))]
+    for each in [*zeros, *damaged(raw)[::3]]:
+        assert verdicts([raw, each], Setup().pipeline()) == verdicts([raw, each], experienced), each.hex()
+
+
+@pytest.mark.parametrize("end", [b"", attribute(b"prompt", TEXTS[3]), attribute(b"user.id", TEXTS[0])])
+def test_what_is_of_interest_is_found_whatever_came_before(end: bytes) -> None:
+    """S1: other values of the same lengths, and more behind them, are this span's own."""
+    experienced = Setup().pipeline()
+    raws = [whole(0x100, user, more) for user in (b"ada", b"bob") for more in (b"", end)]
+    expected = verdicts(raws, Setup().pipeline())
+    for _ in range(4):
+        assert expected == verdicts(raws, experienced)
+
+
 def test_what_is_known_is_bounded() -> None:
     """However many keys come, only so much is kept of them."""
     pipeline = Setup().pipeline()
@@ -58,3 +95,7 @@ def test_what_is_known_is_bounded() -> None:
         keys = {f"key.{number}": "value" for number in range(start, start + 1000)}
         assert [1] == [len(verdict(span(1, 0, keys).SerializeToString(), pipeline)[1])]
         assert seen is None or (8192 >= len(seen.heads) + len(seen.hits) and 64 >= len(seen.fields))
+    for number in range(0, 3000, 100):
+        users = [whole(0x100, b"user-%05d" % user) for user in range(number, number + 100)]
+        assert 100 == len(verdicts(users, pipeline)[1])
+        assert seen is None or (1024 >= len(seen.runs) and 64 >= len(seen.hit_fields))
