@@ -145,13 +145,18 @@ class Backlog:
         self._store.settle(self._name, batch.numbers)
         self._on_settled()
 
-    def divide(self, batch: Batch, now: float, detail: str) -> None:
-        """Two halves wait, before anything else (S27); what cannot be divided is lost."""
-        is_small = len(batch.body) < _SMALL_BYTES
-        halves = None if is_small and self._vain_splits >= _VAIN_SPLITS else self._halve(batch, now)
+    def divide(self, batch: Batch, reason: LossReason, now: float, detail: str) -> None:
+        """Two halves wait, before anything else (S27); what cannot be divided is lost for the reason.
+
+        Where that is its size a chunk is divided, too; else only chunks from others, for they may be of other senders.
+        """
+        is_large = reason is LossReason.TOO_LARGE
+        is_small = is_large and len(batch.body) < _SMALL_BYTES
+        is_vain = self._vain_splits >= _VAIN_SPLITS if is_small else not is_large and len(batch.parts) == 1
+        halves = None if is_vain else self._halve(batch, now)
         if halves is None:
             self._vain_splits += is_small
-            self.lose(batch, LossReason.TOO_LARGE, now, detail)
+            self.lose(batch, reason, now, detail)
         else:
             self.ledger.divide(batch, halves)
             if len(batch.parts) == 1:

@@ -10,6 +10,7 @@ Rules:
 - The busier the process, the longer it is from one request to the next (`pace.py`).
 - A batch is of one signal and of one set of senders' headers, those that this downstream is to see (S28).
 - How many slots may send adapts to the downstream (`concurrency.py`).
+- Chunks refused together for what they hold are sent again apart.
 - A transient failure holds the whole downstream by its circuit (`retry.py`), since all slots would fail alike, and no
   batch keeps a slot while it waits.
 - Items move by synchronous calls of the backlog only: the identity of S25 holds at every instant.
@@ -37,6 +38,8 @@ from processor.exporters import ONLY
 from processor.header_names import NO_NAMES, HeaderNames
 from processor.signals import Signal
 
+# Refusals that may be one chunk's alone: it must not take its neighbours along (S9).
+_OF_CONTENT = frozenset((LossReason.INVALID, LossReason.REFUSED))
 # How long senders are told of an unsupported signal before one request tries again (S31).
 PROBE_UNSUPPORTED_S = 300.0
 
@@ -299,7 +302,7 @@ class Queue:
             self._backlog.export(batch, result, now)
             return Attempt.SUCCESS
         if isinstance(result, BatchTooLarge):
-            self._backlog.divide(batch, now, str(result))
+            self._backlog.divide(batch, LossReason.TOO_LARGE, now, str(result))
             return Attempt.TOO_LARGE
         if isinstance(result, Unsupported):
             self._give_up_signal(batch, result, now)
@@ -330,7 +333,8 @@ class Queue:
     def _give_up(self, batch: Batch, error: Exception, now: float) -> None:
         if isinstance(error, PermanentError):
             reason = error.reason if isinstance(error, Refused) else LossReason.REFUSED
-            self._backlog.lose(batch, reason, now, str(error))
+            give_up = self._backlog.divide if reason in _OF_CONTENT else self._backlog.lose
+            give_up(batch, reason, now, str(error))
             return
         self._backlog.notices.fault(now, error)
         self._backlog.lose(batch, LossReason.FAULT, now)

@@ -449,6 +449,47 @@ def test_permanent_answer_ends_an_outage(run: Any, client: Any, time: Any, tools
     run(scenario)
 
 
+def test_a_bad_chunk_is_lost_alone(time: Any, tools: Any) -> None:
+    """S9, S27: chunks that gathered and are refused for what one of them holds are sent again apart; that one is lost."""
+
+    async def main() -> None:
+        refusal = Refused(LossReason.INVALID, "INVALID_ARGUMENT")
+        taker = tools.AnsweredClient(lambda _, body: refusal if b"bad" in body else Outcome())
+        queue = Queue(taker, tools.limits(), clock=time.clock, sleep=time.sleep, split=tools.split)
+        for body in (b"one", b"two", b"bad", b"four"):
+            queue.offer(tools.chunk(body))
+        queue.start()
+        await tools.turns(100)
+        assert ({LossReason.INVALID: 1}, 3, 0) == (
+            tools.lost(queue),
+            queue.ledger.counts[Signal.TRACES].exported,
+            queue.used_bytes,
+        )
+        delivered = b"".join(body for _, body in taker.requests if b"bad" not in body)
+        assert sorted(b"onetwofour") == sorted(delivered)
+        tools.assert_balanced(queue)
+        await queue.close()
+
+    asyncio.run(main())
+
+
+def test_a_stranger_is_not_divided(time: Any, tools: Any) -> None:
+    """What is refused for who sends it is refused once (E1)."""
+
+    async def main() -> None:
+        refusal = Refused(LossReason.UNAUTHENTICATED, "HTTP 401")
+        taker = tools.AnsweredClient(lambda _, __: refusal)
+        queue = Queue(taker, tools.limits(), clock=time.clock, sleep=time.sleep, split=tools.split)
+        for body in (b"one", b"two"):
+            queue.offer(tools.chunk(body))
+        queue.start()
+        await tools.turns(100)
+        assert ({LossReason.UNAUTHENTICATED: 2}, 1) == (tools.lost(queue), len(taker.requests))
+        await queue.close()
+
+    asyncio.run(main())
+
+
 def limited(tools: Any, most_spans: int) -> Callable[[Signal, bytes], Outcome | Exception]:
     return lambda _, body: BatchTooLarge("413") if len(tools.span_ids(body)) > most_spans else Outcome()
 

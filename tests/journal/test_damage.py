@@ -155,7 +155,9 @@ def test_what_moved_to_a_damaged_record_is_where_it_was(folder: Path) -> None:
         await journal.commit()
         crash(journal)
         (path,) = segments(folder)
-        change(path, path.read_bytes().index(b"ready") - 6, b"x")
+        content = path.read_bytes()
+        at = content.index(b"ready") - 6
+        change(path, at, bytes([content[at] ^ 0x41]))
         again = open_at(folder)
         assert held in unsettled(again.recovered())
         assert 1 == again.damaged
@@ -178,7 +180,8 @@ def test_a_forged_record_in_a_body(folder: Path) -> None:
         await fill(second, forged, b"last")
         crash(second)
         (path,) = segments(folder)[-1:]
-        change(path, PREFIX_BYTES, b"x")  # the head before the forged records
+        first = path.read_bytes()[PREFIX_BYTES]
+        change(path, PREFIX_BYTES, bytes([first ^ 0x41]))  # the head before the forged records
         third = open_at(folder)
         assert [b"second", b"last"] == [await third.read(item.number) for item in third.recovered()]
         await third.close()
