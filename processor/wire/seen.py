@@ -25,7 +25,7 @@ from processor.wire.schema import I64, VARINT
 _ATTRIBUTES: Final = 0x4A  # Span.attributes = 9
 _MOST: Final = 8192
 _MOST_IN_PATTERN: Final = 64  # it tries one after the other
-_MOST_LENGTHS: Final = 4  # of one key in the pattern
+_MOST_LENGTHS: Final = 8  # of one key in the pattern, so that free text does not fill it
 _MOST_RUNS: Final = 1024
 _LONGEST_RUN: Final = 1024  # bytes
 _NAME: Final = b"\\*(?:\0|" + b"|".join([re.escape(b"%c" % size) + b".{%d}" % size for size in range(1, 128)]) + b")"
