@@ -9,6 +9,7 @@ Time is a parameter, in seconds of a monotonic clock. One owner, no locks.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -141,56 +142,53 @@ class Pipeline:
         """
         end: i64 = min(start + STEP, len(scan.spans))
         buffer = self.buffer
-        spans = scan.spans
-        traces = self._place(scan, start, end, is_langfuse, now_s)
+        self._read(scan, start, end, is_langfuse)
+        runs = self._runs(scan, start, end, now_s)
+        for trace, spans in runs:
+            buffer.place(trace, spans)
         # Backwards: SDKs send children before their parents, so that most parents are decided when their children
         # are settled.
-        for index in range(end - start - 1, -1, -1):
-            buffer.settle(traces[index], spans[start + index])
+        for trace, spans in reversed(runs):
+            buffer.settle(trace, spans)
         self.accepted += end - start
         self.work(STEP)
-        trace: Trace | None = None
-        for touched in traces:
-            if touched is not trace:
-                trace = touched
-                if trace.held == 0:
-                    buffer.close(trace)
+        for trace, _ in runs:
+            if trace.held == 0:
+                buffer.close(trace)
         return end
 
-    def _place(self, scan: Scan, start: i64, end: i64, is_langfuse: bool, now_s: float) -> list[Trace]:
-        """Read what the spans say and put them into their traces; the trace of each."""
-        spans = scan.spans
-        trace_ids = scan.trace_ids
-        all_hits = scan.hits
-        key_prefix: bytes = scan.origin.key_prefix
+    def _read(self, scan: Scan, start: i64, end: i64, is_langfuse: bool) -> None:
+        """Read what the spans from `start` on, before `end`, say, and first what is around all of them."""
         reader = cast(Reader, scan.reader)
-        buffer = self.buffer
-        buffer.labeller = reader.labeller
-        traces: list[Trace] = []
-        last_id = b""
-        trace: Trace | None = None
-        group: Group | None = None
-        index: i64 = start
-        while index < end:
-            span = spans[index]
-            trace_id = trace_ids[index]
-            if trace is None or trace_id is not last_id:
-                last_id = trace_id
-                trace = buffer.open(key_prefix + trace_id if key_prefix else trace_id, now_s)
-            traces.append(trace)
-            if span.group is not group:
-                group = span.group
+        self.buffer.labeller = reader.labeller
+        if start == 0:
+            for group in scan.around:
                 if group.hits and group.defaults is None:
                     reader.read_resource(group)
-            hits = all_hits[index]
-            if hits is not None:
-                reader.read(span, hits)
-                own = span.own
-                if is_langfuse and own is not None and own.is_app_root:
-                    span.state |= IS_ROOT
-            buffer.place(trace, span)
-            index += 1
-        return traces
+        at: i64 = bisect_left(scan.said_at, start)
+        while at < len(scan.said_at) and scan.said_at[at] < end:
+            span = scan.spans[scan.said_at[at]]
+            reader.read(span, scan.hits[at])
+            own = span.own
+            if is_langfuse and own is not None and own.is_app_root:
+                span.state |= IS_ROOT
+            at += 1
+
+    def _runs(self, scan: Scan, start: i64, end: i64, now_s: float) -> list[tuple[Trace, list[Span]]]:
+        """The same spans by trace, as they stand together."""
+        starts = scan.starts
+        key_prefix: bytes = scan.origin.key_prefix
+        runs: list[tuple[Trace, list[Span]]] = []
+        run: i64 = bisect_right(starts, start) - 1
+        while start < end:
+            stop: i64 = end
+            if run + 1 < len(starts):
+                stop = min(end, starts[run + 1])
+            trace = self.buffer.open(key_prefix + scan.trace_ids[run], now_s)
+            runs.append((trace, scan.spans[start:stop]))
+            start = stop
+            run += 1
+        return runs
 
     def work(self, max_spans: i64) -> bool:
         """Carry contexts down to at most `max_spans` spans and write what is released; True if there is more to do."""

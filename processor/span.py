@@ -61,8 +61,8 @@ class Context:
     """The values in force, by key (S10). Immutable, shared by all spans that agree; `Contexts` makes them.
 
     `suffix`: all values encoded, what a span with none of them gets. `is_complete`: no further ancestor can change it
-    (S14). `has_weak`: some values are from fallback keys. `lacks_user`, `lacks_session`: 1 or 0; `baggage`: how many
-    other values are written, labels aside.
+    (S14). `has_weak`: some values are from fallback keys. `lacks_user`, `lacks_session`: 1 or 0, `lacks` their sum;
+    `baggage`: how many other values are written, labels aside.
     `reported`: names of the variables whose labels are among the values. `derived`: the keys that were filled in
     (S12) or evaluated (S22); such a context is written, never inherited. `labelled`: names of the variables that were
     evaluated. `cost`: estimated bytes; `holders`: how many frozen traces keep it, the memory's to count (S17).
@@ -76,6 +76,7 @@ class Context:
         "holders",
         "is_complete",
         "labelled",
+        "lacks",
         "lacks_session",
         "lacks_user",
         "reported",
@@ -90,6 +91,7 @@ class Context:
         self.suffix = b"".join([value.encoded for value in values.values()])
         self.lacks_user: i64 = 0 if b"user.id" in values else 1
         self.lacks_session: i64 = 0 if b"session.id" in values else 1
+        self.lacks: i64 = self.lacks_user + self.lacks_session
         self.derived = NO_KEYS
         self.labelled = NO_NAMES
         self.cost: i64 = 500 + 250 * len(values) + 3 * len(self.suffix)

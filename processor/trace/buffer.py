@@ -60,7 +60,7 @@ class Buffer:
         self.keeper: Keeper | None = None
         self.releases = Releases()
         self._fills_traces = settings.fill == FILL_TRACE
-        self._roots_any = settings.roots_any
+        self._root_bits: u8 = IS_ROOT if settings.roots_any else IS_ROOT | IS_ENTRY
         self._max_spans: i32 = i32(settings.max_spans_per_trace)
         # Work list: below each of these spans, from this child on, contexts may have changed.
         self._below: list[Span] = []
@@ -90,49 +90,52 @@ class Buffer:
             self._set_now(now_s)
         return trace
 
-    def place(self, trace: Trace, span: Span) -> None:
-        """Make the span the node of its id. Of several with one id the first stays (S13); others are kept beside it."""
-        own = span.own
-        if own is not None:
-            if own.pending_parent is not None:
-                return
-            if own.context.values:
-                trace.hear(own.context, self.contexts)
-        known = trace.nodes.setdefault(span.span_id, span)
-        if known is not span:
-            if known.state == PLACEHOLDER:
-                self._fulfil(trace, span, known)
-            else:
-                self._twins += 1
-                trace.has_twins = True
-                trace.nodes[b"%b#%d" % (span.span_id, self._twins)] = span
-        trace.undecided += 1
-        if not span.parent_id or (not self._roots_any and span.state & IS_ENTRY):
-            span.state |= IS_ROOT
+    def place(self, trace: Trace, spans: list[Span]) -> None:
+        """Make spans the nodes of their ids. Of several with one id the first stays (S13), others stand beside."""
+        nodes = trace.nodes
+        for span in spans:
+            own = span.own
+            if own is not None:
+                if own.pending_parent is not None:
+                    continue
+                if own.context.values:
+                    trace.hear(own.context, self.contexts)
+            known = nodes.setdefault(span.span_id, span)
+            if known is not span:
+                if known.state == PLACEHOLDER:
+                    self._fulfil(trace, span, known)
+                else:
+                    self._twins += 1
+                    trace.has_twins = True
+                    nodes[b"%b#%d" % (span.span_id, self._twins)] = span
 
-    def settle(self, trace: Trace, span: Span) -> None:
-        """Decide a placed span, or hold it below its parent. Children first is slower, never different."""
-        own = span.own
-        if own is not None and own.pending_parent is not None:
-            self._pendings.append((trace, span, own))
-            trace.passing += 1
-            return
-        if span.state & IS_ROOT:
-            trace.has_root = True
-            self._decide(trace, span, span.context)
-        else:
-            parent = trace.nodes.get(span.parent_id)
-            if parent is not None and parent.state & DECIDED:
-                context = parent.context
-                if own is not None:
-                    context = self.contexts.overlay(context, span.context)
-                self._decide(trace, span, context)
+    def settle(self, trace: Trace, spans: list[Span]) -> None:
+        """Decide placed spans, last first, or hold them below their parents. The order changes nothing but speed."""
+        nodes = trace.nodes
+        passed: i64 = 0
+        for span in reversed(spans):
+            own = span.own
+            if own is not None and own.pending_parent is not None:
+                self._pendings.append((trace, span, own))
+                trace.passing += 1
+                continue
+            if not span.parent_id or span.state & self._root_bits:
+                span.state |= IS_ROOT
+                trace.has_root = True
+                self._decide(trace, span, span.context)
             else:
-                self._attach(trace, span, parent)
-        if span.state & EMITTED:
-            self.memory.pass_through(trace)
-        else:
-            self._hold(trace, span)
+                parent = nodes.get(span.parent_id)
+                if parent is None or not parent.state & DECIDED:
+                    self._attach(trace, span, parent)
+                elif own is None:
+                    self._decide(trace, span, parent.context)
+                else:
+                    self._decide(trace, span, self.contexts.overlay(parent.context, span.context))
+            if span.state & EMITTED:
+                passed += 1
+            else:
+                self._hold(trace, span)
+        self.memory.pass_through(trace, passed)
 
     def close(self, trace: Trace) -> None:
         """No more spans of this trace for now: where everything is decided and gone, keep only ids."""
@@ -259,6 +262,7 @@ class Buffer:
         if context.is_complete:
             self._decide(trace, span, context)
             return
+        trace.undecided += 1
         span.context = context
         if span.first_child is not None and context.values:
             self._push(trace, span, span.first_child)
@@ -287,13 +291,12 @@ class Buffer:
         span.context = context
         state: u8 = span.state | DECIDED
         span.state = state
-        trace.undecided -= 1
         if context is not trace.shared:
             trace.share(context)
         if not state & EMITTED:
             defaults = span.group.defaults
             written = context if defaults is None else self.contexts.fill(context, defaults)  # S3
-            if not self._fills_traces or not (written.lacks_user or written.lacks_session):
+            if not self._fills_traces or not written.lacks:
                 self.releases.add(trace, span, written, BY_DECISION)
         if self.keeper is not None and span.state & EMITTED:
             self.keeper.decide(trace, span)
@@ -305,6 +308,7 @@ class Buffer:
         context = self.contexts.overlay(span.context, child.context)
         if span.state & DECIDED or context.is_complete:
             was_held = not child.state & EMITTED
+            trace.undecided -= 1
             self._decide(trace, child, context)
             if was_held and child.state & EMITTED:
                 self._let_go(trace, child)

@@ -57,10 +57,9 @@ class Memory:
         """A span has come that had been named."""
         self._charge(trace, -NODE_COST)
 
-    def pass_through(self, trace: Trace) -> None:
-        """A span has come and left at once; its node stays."""
-        trace.cost += NODE_COST
-        self.cost += NODE_COST
+    def pass_through(self, trace: Trace, count: i64) -> None:
+        """Spans have come and left at once; their nodes stay."""
+        self._charge(trace, count * NODE_COST)
 
     def let_go(self, trace: Trace, span: Span) -> None:
         """A span has left; its node stays."""

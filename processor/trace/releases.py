@@ -39,7 +39,7 @@ class Releases:
     def add(self, trace: Trace, span: Span, context: Context, reason: str) -> None:
         """One more; `context` is what is to be written on it, labels of its trace's configuration to be added (S19)."""
         span.state |= EMITTED
-        if context.lacks_user or context.lacks_session:
+        if context.lacks:
             self._count_missing(trace, span, context, reason)
         labeller = trace.labeller
         if labeller is not None:

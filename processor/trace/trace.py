@@ -35,7 +35,7 @@ class Frozen:
 class Trace:
     """The state of one trace; the trace buffer alone may touch it.
 
-    Counts of spans: `held` (received and not emitted), `undecided` (received and not decided, emitted or not),
+    Counts of spans: `held` (received and not emitted), `undecided` (settled and not decided, emitted or not),
     `placeholders` (named as parents, not received), `pendings` (placeholders for which a pending span stands in).
     `wake`: the tick at which it is looked at, 0 for none. `touched_s`: when its last span came; `rested_s`: when its
     last span left; `is_queued`: it waits to be forgotten, and `queued_s` is what `rested_s` was when it took its

@@ -7,6 +7,7 @@ neighbours are not harmed (S9).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
@@ -42,25 +43,15 @@ class _Section:
 class Scan:
     """One request being read.
 
-    After `step` returned False: `spans` and, at the same index, `trace_ids` and `hits` (the attributes of interest;
-    None, where there is none, is the usual case). `reader` is free for whoever knows what the interests mean.
-    `rejected` counts the spans left out by reason.
+    After `step` returned False: `spans`, in order. From `starts[i]` on, until the next start, they are of the trace
+    `trace_ids[i]`. Those at `said_at[i]` have attributes of interest, `hits[i]`. `around`: their groups, in order.
+    `reader` is free for whoever knows what the interests mean. `rejected` counts the spans left out by reason.
     """
 
     __slots__ = (
-        "cursor",
-        "data",
-        "empty",
-        "groups",
-        "hits",
-        "interests",
-        "origin",
-        "reader",
-        "rejected",
-        "sections",
-        "spans",
-        "trace_ids",
-    )
+        "around", "cursor", "data", "empty", "groups", "hits", "interests", "origin", "reader", "rejected", "said_at",
+        "sections", "spans", "starts", "trace_ids",
+    )  # fmt: skip
 
     def __init__(self, data: bytes, origin: Origin, interests: Interests, groups: Groups, empty: Context) -> None:
         self.data = data
@@ -72,7 +63,10 @@ class Scan:
         self.empty = empty
         self.spans: list[Span] = []
         self.trace_ids: list[bytes] = []
-        self.hits: list[list[Hit] | None] = []
+        self.starts: list[int] = []
+        self.hits: list[list[Hit]] = []
+        self.said_at: list[int] = []
+        self.around: list[Group] = []
         self.rejected: dict[str, int] = {}
         self.sections: list[_Section] = []
         for seen in (interests.spans.seen, interests.scoped.seen):
@@ -95,9 +89,18 @@ class Scan:
 
     def keep(self, indexes: list[int]) -> None:
         """Of the spans that were read keep only these, in order."""
-        self.spans = [self.spans[index] for index in indexes]
-        self.trace_ids = [self.trace_ids[index] for index in indexes]
-        self.hits = [self.hits[index] for index in indexes]
+        spans, trace_ids, starts = self.spans, self.trace_ids, self.starts
+        said = dict(zip(self.said_at, self.hits, strict=True))
+        self.spans, self.trace_ids, self.starts, self.said_at, self.hits = [], [], [], [], []
+        for index in indexes:
+            trace_id = trace_ids[bisect_right(starts, index) - 1]
+            if not self.trace_ids or self.trace_ids[-1] != trace_id:
+                self.trace_ids.append(trace_id)
+                self.starts.append(len(self.spans))
+            if index in said:
+                self.hits.append(said[index])
+                self.said_at.append(len(self.spans))
+            self.spans.append(spans[index])
 
     def _envelope(self) -> None:
         """Find the sections; check everything around the spans."""
@@ -121,7 +124,9 @@ class Scan:
         scope = self._split(start, end, _SPANS, None)
         self._check_field(scope, 0x0A, SCOPE)
         if len(scope) < end - start:
-            self.sections.append(_Section(home.group(scope, end - start), self._interest_of(scope), start, end))
+            group = home.group(scope, end - start)
+            self.around.append(group)
+            self.sections.append(_Section(group, self._interest_of(scope), start, end))
 
     def _interest_of(self, scope: bytes) -> Interest:
         """What to look for in the spans of a scope, by its name."""
@@ -231,9 +236,8 @@ class Scan:
         group = section.group
         empty = self.empty
         spans = self.spans
-        trace_ids = self.trace_ids
-        hits = self.hits
         reader = SpanReader(data, section.interest)
+        trace_id = b""
         pos: i64 = section.start
         end: i64 = section.end
         while pos < end and max_spans > 0:
@@ -253,11 +257,18 @@ class Scan:
                 pos = start + size
             max_spans -= 1
             try:
-                spans.append(reader.read(start, pos, group, empty))
-                trace_ids.append(reader.trace_id)
-                hits.append(reader.hits)
+                span = reader.read(start, pos, group, empty)
             except Malformed as error:
                 self._reject(str(error))
+                continue
+            if reader.trace_id is not trace_id:
+                trace_id = reader.trace_id
+                self.trace_ids.append(trace_id)
+                self.starts.append(len(spans))
+            if reader.hits is not None:
+                self.hits.append(reader.hits)
+                self.said_at.append(len(spans))
+            spans.append(span)
         section.start = pos
         return max_spans
 

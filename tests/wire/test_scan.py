@@ -31,7 +31,7 @@ def test_spans_in_order() -> None:
     assert [each.SerializeToString() for each in spans] == [each.raw for each in scan.spans]
     assert [each.span_id for each in spans] == [each.span_id for each in scan.spans]
     assert [each.parent_span_id for each in spans] == [each.parent_id for each in scan.spans]
-    assert [each.trace_id for each in spans] == list(scan.trace_ids)
+    assert [(trace_id(1), 0), (trace_id(2), 2)] == list(zip(scan.trace_ids, scan.starts, strict=True))
     assert {} == scan.rejected
 
 
@@ -51,11 +51,30 @@ def test_any_step(step: int) -> None:
     assert not scan.step(step)
 
 
-def test_spans_of_a_trace_share_its_id() -> None:
-    """Neighbours of one trace have one trace id object: traces are looked up once a run, not once a span."""
-    scan = scan_all(request(span(1), span(2, 1), span(3, 1), span(1, trace=2)))
-    assert scan.trace_ids[0] is scan.trace_ids[1] is scan.trace_ids[2]
-    assert trace_id(2) == scan.trace_ids[3]
+def test_spans_come_by_trace() -> None:
+    """Neighbours of one trace are told together: traces are looked up once a run, not once a span. What is rejected
+    between them is not there, what is of another trace begins a new run.
+    """
+    raws = [each.SerializeToString() for each in (span(1), span(2, 1), span(1, trace=2), span(3, 1), span(4, 1))]
+    scan = scan_all(enclose([b"\xff", raws[0], b"\xff", *raws[1:]]))
+    assert [trace_id(1), trace_id(2), trace_id(1)] == scan.trace_ids
+    assert [0, 2, 3] == scan.starts
+
+
+@pytest.mark.parametrize("indexes", [[], [0], [1, 2], [0, 3], [2, 4], [3, 4], [0, 1, 2, 3, 4]])
+def test_keep(indexes: list[int]) -> None:
+    """What is kept of a scan is as if nothing else had been in the request."""
+    spans = [span(1, 0, {"user.id": "a"}), span(2, 1), span(1, trace=2), span(3, 1, {"user.id": "b"}), span(4, 1)]
+    pipeline = Setup().pipeline()
+    kept, alone = scan_all(request(*spans), pipeline), scan_all(request(*[spans[at] for at in indexes]), pipeline)
+    kept.keep(indexes)
+    assert told(alone) == told(kept)
+
+
+def told(scan: Scan) -> tuple[object, ...]:
+    """What a scan says of its spans."""
+    hits = [[(hit.slot, hit.key, hit.value) for hit in found] for found in scan.hits]
+    return [each.raw for each in scan.spans], scan.trace_ids, scan.starts, scan.said_at, hits
 
 
 PLACES: list[tuple[dict[str, Any], bool]] = [
@@ -96,8 +115,8 @@ def test_attributes_of_interest() -> None:
     """Only attributes of interest are looked at; the usual span has none, and costs nothing."""
     attributes = {"a": 1, "user.id": "u", "http.request.method": "GET", "enduser.id": ["x"]}
     scan = scan_all(request(span(1, 0, {"a": "b", "user.ix": "u"}), span(2, 0, attributes)))
-    assert scan.hits[0] is None
-    assert [b"user.id", b"enduser.id"] == [hit.key for hit in scan.hits[1] or ()]
+    assert [1] == scan.said_at
+    assert [[b"user.id", b"enduser.id"]] == [[hit.key for hit in found] for found in scan.hits]
 
 
 def test_groups_are_shared() -> None:

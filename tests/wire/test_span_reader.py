@@ -29,9 +29,10 @@ def verdicts(raws: list[bytes], pipeline: Pipeline) -> tuple[object, ...]:
     scan = pipeline.scan(enclose(raws))
     while scan.step(10):
         pass
-    hits = [[(hit.slot, hit.key, hit.value) for hit in found or []] for found in scan.hits]
+    hits = [[(hit.slot, hit.key, hit.value) for hit in found] for found in scan.hits]
+    traces = list(zip(scan.trace_ids, scan.starts, strict=True))
     places = [(each.span_id, each.parent_id, each.state) for each in scan.spans]
-    return sum(scan.rejected.values()), [each.raw for each in scan.spans], hits, places, scan.trace_ids
+    return sum(scan.rejected.values()), [each.raw for each in scan.spans], scan.said_at, hits, places, traces
 
 
 def damaged(raw: bytes) -> list[bytes]:
