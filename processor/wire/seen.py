@@ -28,11 +28,12 @@ _MOST_IN_PATTERN: Final = 64  # it tries one after the other
 _MOST_LENGTHS: Final = 8  # of one key in the pattern, so that free text does not fill it
 _MOST_RUNS: Final = 1024
 _LONGEST_RUN: Final = 1024  # bytes
-_NAME: Final = b"\\*(?:\0|" + b"|".join([re.escape(b"%c" % size) + b".{%d}" % size for size in range(1, 128)]) + b")"
+_NAME: Final = b"\\*(?:\0|" + b"|".join([re.escape(b"%c" % size) + b".{%d}+" % size for size in range(1, 128)]) + b")"
 # Of a Span: its ids (one of zeros is for the reader), name, kind and times; behind the attributes its flags, of which
-# the second byte counts. The match's groups are what is in brackets.
+# the second byte counts. The match's groups are what is in brackets. All repetitions are possessive, those of a fixed
+# number as well: of others the matcher keeps a way back.
 _BEGIN: Final = (
-    b'\n\x10(.{16})\x12\x08(?!\0{8})(.{8})(?:"\x08(?!\0{8})(.{8}))?+(?:' + _NAME + b"0([\0-\x7f])9.{8}A.{8})?+"
+    b'\n\x10(.{16}+)\x12\x08(?!\0{8}+)(.{8}+)(?:"\x08(?!\0{8}+)(.{8}+))?+(?:' + _NAME + b"0([\0-\x7f])9.{8}+A.{8}+)?+"
 )
 _END: Final = b"(?:\x85\x01.(.)..)?+"
 
@@ -132,11 +133,11 @@ class Seen:
 
     def _learn_pattern(self, fields: dict[bytes, None], key: bytes, kind: i64, head: bytes, rest: i64) -> None:
         if kind == VARINT:
-            field = re.escape(head[:-1]) + b"[\x80-\xff]{%d}[\x00-\x7f]" % rest
+            field = re.escape(head[:-1]) + b"[\x80-\xff]{%d}+[\x00-\x7f]" % rest
         elif kind == I64:
-            field = re.escape(head[:-1]) + b".{8}"
+            field = re.escape(head[:-1]) + b".{8}+"
         else:
-            field = re.escape(head) + b".{%d}" % rest
+            field = re.escape(head) + b".{%d}+" % rest
         number = self.lengths.get(key, 0)
         if field not in fields and number < _MOST_LENGTHS and len(fields) < _MOST_IN_PATTERN:
             self.lengths[key] = number + 1
