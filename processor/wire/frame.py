@@ -21,7 +21,7 @@ def _head(size: int) -> bytes:
 
 
 # `spans = 2` and its length, ready made for spans of up to 8 KiB: an index instead of an encoding, a span.
-_HEADS: Final[list[bytes]] = [_head(size) for size in range(8192)]
+HEADS: Final[list[bytes]] = [_head(size) for size in range(8192)]
 
 
 @mypyc_attr(acyclic=True)
@@ -85,7 +85,7 @@ class Framer:
             length = len(raw) + len(suffix)
             if size + length > room or span.group is not group:
                 break
-            head = _HEADS[length] if length < 8192 else _head(length)
+            head = HEADS[length] if length < 8192 else _head(length)
             pieces.append(head)
             pieces.append(raw)
             if suffix:

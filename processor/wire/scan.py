@@ -14,28 +14,40 @@ from mypy_extensions import i64, mypyc_attr
 
 from processor.errors import MalformedRequest
 from processor.origin import Origin
-from processor.span import Context, Group, Hit, Span
+from processor.span import IS_ENTRY, Context, Group, Hit, Span
 from processor.wire.cursor import Cursor, Malformed, fields
+from processor.wire.frame import HEADS
 from processor.wire.groups import Groups, Home
 from processor.wire.interest import Interest, Interests
 from processor.wire.schema import RESOURCE, SCOPE
-from processor.wire.span_reader import SpanReader
+from processor.wire.span_reader import SpanReader, is_entry
 
 # Tags on the way to a Span.
 _RESOURCE_SPANS: Final = 0x0A
 _SCOPE_SPANS: Final = 0x12
 _SPANS: Final = 0x12
 
+# Spans are read many at once, out of so many bytes; where that gave few, that many are read one by one first.
+_WINDOW: Final = 1 << 16
+_FEW: Final = 4
+_PAUSE: Final = 64
+_FOR_EVER: Final = 1 << 62
+_LOCAL: Final = b"\x01"  # the second byte of flags that say that the parent is in this process
+
 
 @mypyc_attr(acyclic=True)
 class _Section:
-    """The spans of one ScopeSpans: where what is left of its message lies, their group, and what to look for."""
+    """The spans of one ScopeSpans: where what is left of its message lies, their group, and what to look for.
 
-    __slots__ = ("end", "group", "interest", "start")
+    `pause`: how many spans are read one by one before many are tried at once.
+    """
+
+    __slots__ = ("end", "group", "interest", "pause", "start")
 
     def __init__(self, group: Group, interest: Interest, start: i64, end: i64) -> None:
         self.group = group
         self.interest = interest
+        self.pause: i64 = _FOR_EVER if interest.seen is None else 0
         self.start: i64 = start
         self.end: i64 = end
 
@@ -93,14 +105,17 @@ class Scan:
         said = dict(zip(self.said_at, self.hits, strict=True))
         self.spans, self.trace_ids, self.starts, self.said_at, self.hits = [], [], [], [], []
         for index in indexes:
-            trace_id = trace_ids[bisect_right(starts, index) - 1]
-            if not self.trace_ids or self.trace_ids[-1] != trace_id:
-                self.trace_ids.append(trace_id)
-                self.starts.append(len(self.spans))
-            if index in said:
-                self.hits.append(said[index])
-                self.said_at.append(len(self.spans))
-            self.spans.append(spans[index])
+            self._add(spans[index], trace_ids[bisect_right(starts, index) - 1], said.get(index))
+
+    def _add(self, span: Span, trace_id: bytes, hits: list[Hit] | None) -> None:
+        """One more span that was read."""
+        if not self.trace_ids or self.trace_ids[-1] != trace_id:
+            self.trace_ids.append(trace_id)
+            self.starts.append(len(self.spans))
+        if hits is not None:
+            self.hits.append(hits)
+            self.said_at.append(len(self.spans))
+        self.spans.append(span)
 
     def _envelope(self) -> None:
         """Find the sections; check everything around the spans."""
@@ -241,6 +256,13 @@ class Scan:
         pos: i64 = section.start
         end: i64 = section.end
         while pos < end and max_spans > 0:
+            if section.pause == 0:
+                before: i64 = len(spans)
+                pos = self._seen_spans(section, pos, max_spans)
+                max_spans -= len(spans) - before
+                trace_id = b""
+                continue
+            section.pause -= 1
             start: i64 = pos + 3
             low: i64 = data[pos + 1]
             if low >= 128 and data[pos] == _SPANS and data[pos + 2] < 128:
@@ -261,16 +283,46 @@ class Scan:
             except Malformed as error:
                 self._reject(str(error))
                 continue
-            if reader.trace_id is not trace_id:
+            if reader.trace_id is not trace_id or reader.hits is not None:
                 trace_id = reader.trace_id
-                self.trace_ids.append(trace_id)
-                self.starts.append(len(spans))
-            if reader.hits is not None:
-                self.hits.append(reader.hits)
-                self.said_at.append(len(spans))
-            spans.append(span)
+                self._add(span, trace_id, reader.hits)
+            else:
+                spans.append(span)
         section.start = pos
         return max_spans
+
+    def _seen_spans(self, section: _Section, pos: i64, max_spans: i64) -> i64:
+        """Read spans of a section from `pos` on, as long as they are seen whole; where the next is.
+
+        Where there are few, not to be tried again for a while; where what is not seen looks like spans, never.
+        """
+        seen = section.interest.seen
+        group = section.group
+        empty = self.empty
+        spans = self.spans
+        if seen is None:
+            return pos
+        last_id = b""
+        number: i64 = 0
+        rows = seen.rows(self.data, pos, min(section.end, pos + _WINDOW))
+        for head, raw, trace_id, span_id, parent_id, kind, run, flags in rows[:max_spans]:
+            if len(raw) >= len(HEADS) or head != HEADS[len(raw)]:
+                if number + 2 < len(rows):
+                    section.pause = _FOR_EVER
+                break
+            span = Span(raw, span_id, parent_id, group, empty)
+            if flags != _LOCAL and is_entry(kind[0] if kind else 0, flags[0] << 8 if flags else 0):
+                span.state |= IS_ENTRY
+            if run or trace_id != last_id:
+                last_id = trace_id
+                self._add(span, trace_id, seen.hits_of(run) if run else None)
+            else:
+                spans.append(span)
+            pos += len(head) + len(raw)
+            number += 1
+        if number < _FEW and section.pause == 0:
+            section.pause = _PAUSE
+        return pos
 
     def _reject(self, reason: str) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1

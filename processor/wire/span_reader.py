@@ -29,10 +29,15 @@ _SERVER: Final = 2
 _CONSUMER: Final = 5
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
-_LOCAL: Final = b"\x01"  # the second byte of flags that say that the parent is in this process
-_INSIDE: Final = frozenset((b"", b"\0", b"\x01", b"\x03", b"\x04"))  # all other kinds
 _ZERO_8: Final = bytes(8)
 _ZERO_16: Final = bytes(16)
+
+
+def is_entry(kind: i64, flags: i64) -> bool:
+    """Whether a span's flags, or where they do not say it its kind, say that its parent is in another process."""
+    if flags & _HAS_IS_REMOTE:
+        return flags & _IS_REMOTE != 0
+    return kind == _SERVER or kind == _CONSUMER
 
 
 class SpanReader:
@@ -70,7 +75,6 @@ class SpanReader:
         seen = self.seen
         match = None if seen is None else seen.match_span(data, start, end)
         pos: i64 = start
-        self.hits = None
         if self.found:
             self.found = []
         if match is None or seen is None:
@@ -79,16 +83,7 @@ class SpanReader:
             pos = match.end()
             trace_id, span_id, parent_id, kind, run, flags = match.groups(b"")
             if run:
-                hits = seen.hits_of(run)
-                if hits is None:
-                    pos = match.start(5)  # what follows is read again
-                    flags = b""
-                elif pos == end:
-                    self.hits = hits
-                else:
-                    self.found = hits.copy()
-            if pos == end and trace_id == self.trace_id and (flags == _LOCAL or (not flags and kind in _INSIDE)):
-                return Span(data[start:end], span_id, parent_id, group, empty)
+                self.found = seen.hits_of(run).copy()
             self.said_trace_id = trace_id
             self.span_id = span_id
             self.parent_id = parent_id
@@ -96,7 +91,7 @@ class SpanReader:
             self.flags = flags[0] << 8 if flags else 0
         if pos < end:
             self._fields(data, pos, end)
-            self.hits = self.found or None
+        self.hits = self.found or None
         trace_id = self.said_trace_id
         if trace_id != self.trace_id or not trace_id:
             if len(trace_id) != 16 or trace_id == _ZERO_16:
@@ -111,10 +106,7 @@ class SpanReader:
         elif parent_id and len(parent_id) != 8:
             raise Malformed("a parent_span_id that is not 8 bytes")
         span = Span(data[start:end], span_id, parent_id, group, empty)
-        if self.flags & _HAS_IS_REMOTE:
-            if self.flags & _IS_REMOTE:
-                span.state |= IS_ENTRY
-        elif self.kind == _SERVER or self.kind == _CONSUMER:
+        if self.flags != _HAS_IS_REMOTE and is_entry(self.kind, self.flags):
             span.state |= IS_ENTRY
         return span
 

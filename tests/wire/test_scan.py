@@ -37,18 +37,21 @@ def test_spans_in_order() -> None:
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
 def test_any_step(step: int) -> None:
-    """A scan reads at most so many spans a step, rejected ones included, and the same in the end."""
-    good = [span(number).SerializeToString() for number in range(1, 11)]
+    """A scan reads at most so many spans a step, rejected ones included, and the same in the end, like spans or new."""
+    usual = {"name": "chat", "kind": CLIENT, "start_time_unix_nano": 1, "end_time_unix_nano": 2}
+    good = [span(number, **usual).SerializeToString() for number in range(1, 11)]
     body = enclose([*good[:5], b"\xff", *good[5:]]) + enclose([]) + enclose(good)
-    scan = Setup().pipeline().scan(body)
-    seen = 0
-    while scan.step(step):
-        now = len(scan.spans) + sum(scan.rejected.values())
-        assert seen < now <= seen + step
-        seen = now
-    assert good + good == [each.raw for each in scan.spans]
-    assert 1 == sum(scan.rejected.values())
-    assert not scan.step(step)
+    pipeline = Setup().pipeline()
+    for _ in range(3):
+        scan = pipeline.scan(body)
+        seen = 0
+        while scan.step(step):
+            now = len(scan.spans) + sum(scan.rejected.values())
+            assert seen < now <= seen + step
+            seen = now
+        assert good + good == [each.raw for each in scan.spans]
+        assert 1 == sum(scan.rejected.values())
+        assert not scan.step(step)
 
 
 def test_spans_come_by_trace() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import wires
-from craft import enclose, span
+from craft import enclose, span, trace_id
 from engine import Setup
 
 from processor.pipeline import Pipeline
+from processor.wire.scan import Scan
+from processor.wire.seen import Row
 
 TEXTS = [wires.field(1, text.encode()) for text in ("chat", "", "ä" * 70, "x" * 200)]
 NUMBERS = [b"\x18" + number for number in (b"\x05", b"\xac\x02", b"\xf0\xa2\x04", b"\xff" * 9 + b"\x01")]
@@ -24,10 +26,14 @@ def verdict(raw: bytes, pipeline: Pipeline) -> tuple[object, ...]:
     return verdicts([raw], pipeline)
 
 
-def verdicts(raws: list[bytes], pipeline: Pipeline) -> tuple[object, ...]:
-    """The same of several spans, with their ids and whether they are entries."""
-    scan = pipeline.scan(enclose(raws))
-    while scan.step(10):
+def verdicts(raws: list[bytes], pipeline: Pipeline, step: int = 10) -> tuple[object, ...]:
+    """The same of several spans, with their ids and whether they are entries; read so many a step."""
+    return told(pipeline.scan(enclose(raws)), step)
+
+
+def told(scan: Scan, step: int) -> tuple[object, ...]:
+    """What a scan says of its spans."""
+    while scan.step(step):
         pass
     hits = [[(hit.slot, hit.key, hit.value) for hit in found] for found in scan.hits]
     traces = list(zip(scan.trace_ids, scan.starts, strict=True))
@@ -100,3 +106,66 @@ def test_what_is_known_is_bounded() -> None:
         users = [whole(0x100, b"user-%05d" % user) for user in range(number, number + 100)]
         assert 100 == len(verdicts(users, pipeline)[1])
         assert seen is None or (1024 >= len(seen.runs) and 64 >= len(seen.hit_fields))
+
+
+ODD = {
+    "more than is seen": whole(0x100, b"ada", attribute(b"prompt", TEXTS[3])),
+    "an entry": whole(0x300, b"ada"),
+    "broken": whole(0x100, b"ada")[:-1],
+    "an id of zeros": whole(0x100, b"ada")[:2] + bytes(16) + whole(0x100, b"ada")[18:],
+    "spans inside": whole(0x100, b"ada") + wires.field(2, whole(0x100, b"ada")) * 3,
+    "another trace": whole(0x100, b"ada").replace(trace_id(1), trace_id(2)),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("every", [1, 2, 5, 9, 100, 700])
+def test_many_spans_are_read_as_one_by_one(odd: bytes, every: int) -> None:
+    """Spans alike that stand together, more than are looked at at once, and what stands between them."""
+    experienced = Setup().pipeline()
+    raws = [odd if number % every == every - 1 else whole(0x100, b"ada") for number in range(1000)]
+    expected = verdicts(raws, Setup().pipeline(), 2000)
+    for step in (2000, 2000, 300, 7):
+        assert expected == verdicts(raws, experienced, step)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_length_in_other_words(size: int) -> None:
+    """S9: a span's length may be written with more bytes than it takes."""
+    raw = whole(0x100, b"ada")
+    experienced = Setup().pipeline()
+    body = wires.field(1, wires.field(2, (b"\x12" + wires.varint(len(raw), size) + raw) * 9))
+    for _ in range(3):
+        assert [raw] * 9 == told(experienced.scan(body), 2000)[1]
+
+
+def test_a_scope_that_looks_like_a_span() -> None:
+    """S9: what stands behind the spans of a scope is none of them."""
+    raw = whole(0x100, b"ada")
+    scope = wires.field(1, wires.field(1, b"fourteen bytes")) + wires.field(2, bytes([1]) * 8)
+    body = wires.field(1, wires.field(2, wires.field(2, raw) * 9) + wires.field(2, scope))
+    experienced = Setup().pipeline()
+    for _ in range(3):
+        assert (1, [raw] * 9) == told(experienced.scan(body), 2000)[:2]
+
+
+def test_what_looks_like_spans_is_looked_at_once() -> None:
+    """However spans are made to look like many, what is done for them is proportional to their bytes."""
+    pipeline = Setup().pipeline()
+    seen = pipeline.reader.keys.interests.spans.seen
+    if seen is None:
+        pytest.skip("compiled, nothing is remembered")
+    raw = whole(0x100, b"ada")
+    for _ in range(3):
+        verdicts([raw], pipeline)
+    counts: list[int] = []
+    find = seen.rows
+
+    def counted(data: bytes, start: int, end: int) -> list[Row]:
+        rows = find(data, start, end)
+        counts.append(len(rows))
+        return rows
+
+    seen.rows = counted
+    verdicts(([raw] * 5 + [raw + wires.field(2, raw) * 2]) * 500, pipeline, 2000)
+    assert 5 < sum(counts) < 3000
